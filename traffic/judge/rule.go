@@ -42,6 +42,7 @@ type term struct {
 // shape is what is known of a term's form, for saying in words why it failed.
 type shape struct {
 	field  string  // the field compared, or the Boolean field itself; empty for any other form
+	says   string  // what the field is, in words
 	op     string  // as read with the field on the left; "" for a Boolean field
 	limit  ref.Val // what it is compared with
 	source string  // name of the constant that limit came from
@@ -86,7 +87,7 @@ func (t *term) words(f *Facts) string {
 		return fmt.Sprintf("wanted `%s`, with %s", t.text, strings.Join(parts, ", "))
 	}
 	v, _ := f.value(s.field)
-	text := fmt.Sprintf("%s = %s, wanted %s (%s)", s.field, say(v), s.wanted(), meaning(s.field))
+	text := fmt.Sprintf("%s = %s, wanted %s (%s)", s.field, say(v), s.wanted(), s.says)
 	if s.field == "extraction_p" && (s.op == operators.LessEquals || s.op == operators.Less) {
 		if limit, ok := s.limit.(types.Double); ok && f.References > 0 && f.ReferenceFloor > float64(limit) {
 			text += fmt.Sprintf(", and %s cannot give less than %s", count(f.References, "reference group"), say(types.Double(f.ReferenceFloor)))
@@ -177,7 +178,12 @@ func (l *language) compile(when string) (*cel.Ast, []term, error) {
 	var terms []term
 	for _, e := range conjuncts(native.Expr(), nil) {
 		part := ast.NewCheckedAST(ast.NewAST(e, native.SourceInfo()), native.TypeMap(), native.ReferenceMap())
-		program, err := l.env.PlanProgram(part, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(costLimit))
+		s := l.shapeOf(e)
+		opts := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
+		if s.field == "" { // a plain comparison has nothing that could grow, and counting costs more than it does
+			opts = append(opts, cel.CostLimit(costLimit))
+		}
+		program, err := l.env.PlanProgram(part, opts...)
 		if err != nil {
 			return nil, nil, fmt.Errorf("plan the condition: %w", err)
 		}
@@ -185,7 +191,7 @@ func (l *language) compile(when string) (*cel.Ast, []term, error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("print the condition: %w", err)
 		}
-		terms = append(terms, term{text: text, program: program, shape: l.shapeOf(e)})
+		terms = append(terms, term{text: text, program: program, shape: s})
 	}
 	return checked, terms, nil
 }
@@ -227,7 +233,7 @@ func (l *language) shapeOf(e ast.Expr) shape {
 	switch e.Kind() {
 	case ast.IdentKind:
 		if _, constant := l.constants[e.AsIdent()]; !constant {
-			s.field = e.AsIdent()
+			s.field, s.says = e.AsIdent(), meaning(e.AsIdent())
 		}
 		return s
 	case ast.CallKind:
@@ -261,6 +267,7 @@ func (l *language) shapeOf(e ast.Expr) shape {
 		return s
 	}
 	s.field, s.op, s.limit, s.source = left.AsIdent(), op, limit, source
+	s.says = meaning(s.field)
 	return s
 }
 
