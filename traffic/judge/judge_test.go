@@ -159,7 +159,7 @@ func TestRefused(t *testing.T) {
 		{"no because", rule("  - {name: a, stage: watch, when: linked}\n"), "line 3: rule \"a\": `because:` is missing"},
 		{"unknown stage", rule("  - {name: a, stage: ban, when: linked, because: x}\n"), `line 3: rule "a": no stage is called "ban"`},
 		{"same name", rule("  - {name: a, stage: watch, when: linked, because: x}\n  - {name: a, stage: watch, when: linked, because: x}\n"), `line 4: rule "a": the name is taken by the rule of line 3`},
-		{"unknown field", rule("  - {name: a, stage: watch, when: country == 'x', because: x}\n"), `line 3: rule "a": column 1 of the condition: undeclared reference to 'country'`},
+		{"unknown field", rule("  - {name: a, stage: watch, when: country == 'x', because: x}\n"), `line 3: rule "a": column 1 of the condition: undeclared reference to 'country': ` + "`palladium policy show --fields`"},
 		{"wrong type", rule("  - name: a\n    stage: watch\n    when: |\n      linked\n      && accounts > 'x'\n    because: x\n"), "line 7: rule \"a\": column 13 of the condition: found no matching overload for '_>_' applied to '(int, string)'"},
 		{"folded", rule("  - name: a\n    stage: watch\n    when: >-\n      linked &&\n    because: x\n"), "line 6: rule \"a\": column 10 of the condition: Syntax error"},
 		{"not boolean", rule("  - {name: a, stage: watch, when: accounts, because: x}\n"), "the condition is of type int"},

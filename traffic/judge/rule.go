@@ -203,7 +203,11 @@ func conditionError(issues *cel.Issues) error {
 		return issues.Err()
 	}
 	e := all[0]
-	return &positionError{line: e.Location.Line(), column: e.Location.Column() + 1, message: e.Message}
+	message, _, _ := strings.Cut(e.Message, " (in container")
+	if strings.HasPrefix(message, "undeclared reference") {
+		message += ": `palladium policy show --fields` lists the names"
+	}
+	return &positionError{line: e.Location.Line(), column: e.Location.Column() + 1, message: message}
 }
 
 // positionError is a complaint about one place of a condition.
