@@ -1,0 +1,64 @@
+# Everything here needs only Go (see go.mod for the version). `make check` also uses the race detector where a C compiler is found.
+SHELL     := /bin/bash
+GO        ?= go
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT    ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS   := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+FUZZTIME  ?= 5s
+BENCHTIME ?= 1s
+DATA      ?= ../shared/data
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test check format vet race fuzz modules bench eval clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+build: ## build bin/palladium, stamped with version and commit
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/palladium ./cmd/palladium
+
+demo: build ## find a campaign in a made-up world, end to end
+	bin/palladium demo
+
+test: ## run all tests
+	$(GO) test ./...
+
+check: format vet race fuzz modules ## everything a change must pass; archtest and the document links are among the tests
+	@echo "check: passed"
+
+format:
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted, run gofmt -w:"; echo "$$files"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+race:
+	$(GO) test -count=1 ./archtest
+	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC | cut -d' ' -f1) >/dev/null; then \
+		set -x; $(GO) test -race -short ./...; \
+	else \
+		echo "race: SKIPPED, the race detector needs a C compiler"; $(GO) test -short ./...; \
+	fi
+
+fuzz: ## run every fuzz target for FUZZTIME (5s)
+	@set -euo pipefail; \
+	{ grep -rl --include='*_test.go' '^func Fuzz' . || true; } | xargs -r -n1 dirname | sort -u | while read -r dir; do \
+		for target in $$($(GO) test -list '^Fuzz' $$dir | grep '^Fuzz'); do \
+			echo "fuzz $$dir $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$dir; \
+		done; \
+	done
+
+modules:
+	$(GO) mod verify
+	$(GO) mod tidy -diff
+
+bench: ## run the benchmarks of every stage and the end-to-end figure
+	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./...
+
+eval: build ## measure on worlds with fixed seeds and write docs/EVALUATION.md
+	bin/palladium world evaluate --data $(DATA) --out docs/EVALUATION.md
+
+clean: ## remove what was built
+	rm -rf bin
