@@ -1,0 +1,266 @@
+package file
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Sizes of the pipeline.
+const (
+	blockSize  = 256 << 10
+	smallBlock = 64 << 10 // when many files are merged
+	outSize    = 512      // items gathered from several files before they are delivered
+	longRun    = 32       // items of one file that are delivered without being gathered
+)
+
+// cursor is the merge's place in one file.
+type cursor[T any] struct {
+	source   *source
+	queue    chan *chunk[T]
+	cur      *chunk[T]
+	i        int   // next item of cur
+	rejects  int   // next rejection of cur
+	accounts int   // next account of cur
+	running  int64 // latest key so far: the file's running time
+}
+
+// merge runs the pipeline: readers fill queues, workers fill chunks, and this goroutine takes the chunks of each file
+// in order and delivers their items by time.
+func (r *reading[T]) merge(ctx context.Context) error {
+	r.block, r.ahead = blockSize, 2*r.o.Workers
+	if len(r.sources) > 16 {
+		r.block, r.ahead = smallBlock, 2
+	}
+	r.jobs = make(chan *chunk[T])
+	r.free = make(chan *chunk[T], 4*r.o.Workers+16)
+	for n := range r.o.Workers {
+		r.running.Go(func() { r.work(ctx, n) })
+	}
+	for _, s := range r.sources {
+		r.stats.Position[s.index] = s.start
+		r.stats.Position[s.index].Path = s.path
+	}
+	m := &merger[T]{r: r, ctx: ctx, waiting: slices.Clone(r.sources), out: make([]T, outSize)}
+	slices.SortStableFunc(m.waiting, func(a, b *source) int { return cmp.Compare(a.first, b.first) })
+	return m.run()
+}
+
+// merger orders files by the key of their next item. There are few open files at a time: one is opened when the
+// merge comes near its first exchange.
+type merger[T any] struct {
+	r       *reading[T]
+	ctx     context.Context
+	waiting []*source // not open yet, by the time of the first exchange
+	open    []*cursor[T]
+	out     []T
+	n       int // items in out
+	ids     seen
+	current string // file last taken from
+}
+
+func (m *merger[T]) run() error {
+	for {
+		c, limit, err := m.pick()
+		if err != nil {
+			return err
+		}
+		if c == nil {
+			break
+		}
+		if err := m.takeRun(c, limit); err != nil {
+			return err
+		}
+	}
+	return m.flush()
+}
+
+// pick returns the file with the earliest item and the key up to which it stays the earliest, nil at the end.
+func (m *merger[T]) pick() (*cursor[T], int64, error) {
+	for {
+		var best *cursor[T]
+		limit := int64(math.MaxInt64)
+		for _, c := range m.open {
+			switch key := c.key(); {
+			case best == nil:
+				best = c
+			case key < best.key() || (key == best.key() && c.source.index < best.source.index):
+				limit = min(limit, best.key())
+				best = c
+			default:
+				limit = min(limit, key)
+			}
+		}
+		if len(m.waiting) == 0 {
+			return best, limit, nil
+		}
+		next := m.waiting[0]
+		if best != nil && best.key() < next.first {
+			// Strictly before: an equal key of a file named earlier would come first.
+			return best, min(limit, next.first-1), nil
+		}
+		m.waiting = m.waiting[1:]
+		if err := m.start(next); err != nil {
+			return nil, 0, err
+		}
+	}
+}
+
+func (c *cursor[T]) key() int64 { return c.cur.marks[c.i].key }
+
+// start opens a file and goes to its first item.
+func (m *merger[T]) start(s *source) error {
+	c := &cursor[T]{source: s, queue: make(chan *chunk[T], m.r.ahead), running: never}
+	follow := func() { m.r.follow(m.ctx, s, c.queue) }
+	if s.stdin == nil {
+		m.r.running.Go(follow)
+	} else {
+		go follow() // may hang in a read that nothing can interrupt
+	}
+	m.open = append(m.open, c)
+	return m.advance(c)
+}
+
+// advance goes to the next chunk that holds an item and closes the file at its end.
+func (m *merger[T]) advance(c *cursor[T]) error {
+	for {
+		if c.cur != nil {
+			if c.i < len(c.cur.marks) {
+				return nil
+			}
+			if err := m.asides(c, math.MaxInt64); err != nil {
+				return err
+			}
+			m.r.stats.Position[c.source.index] = c.cur.end
+			m.r.recycle(c.cur)
+			c.cur = nil
+		}
+		select {
+		case next, more := <-c.queue:
+			if !more {
+				m.open = slices.DeleteFunc(m.open, func(o *cursor[T]) bool { return o == c })
+				return m.ctx.Err()
+			}
+			c.cur, c.i, c.rejects, c.accounts = next, 0, 0, 0
+		case <-m.ctx.Done():
+			return m.ctx.Err()
+		}
+		select {
+		case <-c.cur.ready:
+		case <-m.ctx.Done():
+			return m.ctx.Err()
+		}
+		m.r.stats.Filtered += c.cur.filtered
+		m.current = c.source.path
+		m.r.report(m.current)
+	}
+}
+
+// asides delivers what the chunk holds beside its items, up to before line.
+func (m *merger[T]) asides(c *cursor[T], line int64) error {
+	for ; c.accounts < len(c.cur.accounts) && c.cur.accounts[c.accounts].line < line; c.accounts++ {
+		m.r.stats.Accounts++
+		if err := m.r.account(&c.cur.accounts[c.accounts].account); err != nil {
+			return err
+		}
+	}
+	for ; c.rejects < len(c.cur.rejects) && c.cur.rejects[c.rejects].line < line; c.rejects++ {
+		x := c.cur.rejects[c.rejects]
+		m.r.reject(c.source.path, x.line, x.reason)
+	}
+	return nil
+}
+
+// takeRun takes the items of c up to the key limit, at least one line's. A long run is delivered as it lies; a short
+// one is gathered with those of other files.
+func (m *merger[T]) takeRun(c *cursor[T], limit int64) error {
+	marks := c.cur.marks
+	last := c.i + 1
+	for last < len(marks) && (marks[last].key <= limit || marks[last].line == marks[last-1].line) {
+		last++
+	}
+	long := last-c.i >= longRun
+	if long || m.n+last-c.i > len(m.out) {
+		if err := m.flush(); err != nil {
+			return err
+		}
+	}
+	kept := c.i // items[first:kept] are to be delivered
+	first := c.i
+	for ; c.i < last; c.i++ {
+		if err := m.asides(c, marks[c.i].line); err != nil {
+			return err
+		}
+		if !m.admit(c, marks[c.i]) {
+			continue
+		}
+		if kept != c.i {
+			c.cur.items[kept], c.cur.items[c.i] = c.cur.items[c.i], c.cur.items[kept]
+		}
+		kept++
+	}
+	end := &m.r.stats.Position[c.source.index]
+	end.Lines, end.Bytes = marks[last-1].line, marks[last-1].end
+	if !long {
+		for i := first; i < kept; i++ {
+			// Swapped, so that both keep memory to reuse.
+			m.out[m.n], c.cur.items[i] = c.cur.items[i], m.out[m.n]
+			m.n++
+		}
+		return m.advance(c)
+	}
+	if last == len(marks) {
+		// What follows the last item is part of the position told with it.
+		if err := m.asides(c, math.MaxInt64); err != nil {
+			return err
+		}
+		*end = c.cur.end
+	}
+	if err := m.hand(c.cur.items[first:kept]); err != nil {
+		return err
+	}
+	return m.advance(c)
+}
+
+// admit checks an item against what came before it: its time and its id.
+func (m *merger[T]) admit(c *cursor[T], k mark) bool {
+	if c.running == never {
+		c.running = k.key
+	}
+	if k.time-c.running > farAhead {
+		years := (k.time - c.running) / (farAhead / 10)
+		m.r.reject(c.source.path, k.line, fmt.Sprintf("time %d years after the rest of the file: check the clock of the writer", years))
+		return false
+	}
+	if c.running-k.time > lateAfter {
+		m.r.stats.OutOfOrder++
+	}
+	c.running = max(c.running, k.key)
+	if !m.ids.add(k.id) {
+		m.r.stats.Duplicates++
+		m.r.reject(c.source.path, k.line, "duplicate id: an exchange with this id was read before")
+		return false
+	}
+	return true
+}
+
+func (m *merger[T]) flush() error {
+	n := m.n
+	m.n = 0
+	return m.hand(m.out[:n])
+}
+
+// hand delivers items.
+func (m *merger[T]) hand(items []T) error {
+	if len(items) == 0 {
+		return nil
+	}
+	m.r.stats.Exchanges += int64(len(items))
+	if err := m.r.emit(Batch[T]{Items: items, Position: m.r.stats.Position}); err != nil {
+		return err
+	}
+	m.r.report(m.current)
+	return nil
+}
