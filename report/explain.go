@@ -301,14 +301,21 @@ func place(f palladium.Feature) string {
 	return "ordinary"
 }
 
-// keys says how many independent groups of evidence agree.
-func (p *printer) keys(es []palladium.Evidence) {
+// keySentence says how many independent groups of evidence agree.
+func keySentence(es []palladium.Evidence) string {
 	switch ks := keysOf(es); len(ks) {
 	case 0:
+		return ""
 	case 1:
-		p.say(4, "All of it is of one kind ("+ks[0]+"), so one mistake could explain it; enforcement needs two.")
+		return "All of it is of one kind (" + ks[0] + "), so one mistake could explain it; enforcement needs two."
 	default:
-		p.say(4, fmt.Sprintf("%d independent kinds agree: %s.", len(ks), strings.Join(ks, ", ")))
+		return fmt.Sprintf("%d independent kinds agree: %s.", len(ks), strings.Join(ks, ", "))
+	}
+}
+
+func (p *printer) keys(es []palladium.Evidence) {
+	if s := keySentence(es); s != "" {
+		p.say(4, s)
 	}
 }
 

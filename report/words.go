@@ -317,7 +317,7 @@ func beforeDetection(c *palladium.Campaign, d dates) string {
 	if c.DetectedAt == nil {
 		return "not yet detected"
 	}
-	s := "detected " + d.minute(*c.DetectedAt)
+	s := d.minute(*c.DetectedAt)
 	if c.Exchanges > 0 {
 		s += fmt.Sprintf(", after %s (%s of its draw)", plural(c.ExchangesBeforeDetection, "exchange"),
 			percent(float64(c.ExchangesBeforeDetection)/float64(c.Exchanges)))
