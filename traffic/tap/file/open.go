@@ -237,8 +237,7 @@ func unpack(in io.Reader, done func()) (*stream, error) {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		z, err := gzip.NewReader(b)
 		if err != nil {
-			done()
-			return nil, fmt.Errorf("gzip: %w", err)
+			return &stream{Reader: failed{err}, packed: "gzip", close: done}, nil
 		}
 		return &stream{Reader: z, packed: "gzip", close: done}, nil
 	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
@@ -261,6 +260,16 @@ func (s *stream) broke(err error, line int64) string {
 		return fmt.Sprintf("truncated %s stream after line %d: copy the file again", s.packed, line)
 	}
 	return fmt.Sprintf("damaged %s stream after line %d: copy the file again", s.packed, line)
+}
+
+// failed is a stream that could not even begin.
+type failed struct{ err error }
+
+func (f failed) Read([]byte) (int, error) {
+	if f.err == io.EOF {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return 0, f.err
 }
 
 type counter struct {

@@ -15,20 +15,18 @@ func (s *seen) add(id uint64) bool {
 	if id == 0 {
 		id = 1
 	}
-	if len(s.old) > 0 && s.old[place(s.old, id)] == id {
+	if known(s.young, id) || known(s.old, id) {
 		return false
 	}
 	if 2*s.n >= len(s.young) {
 		s.grow()
 	}
-	at := place(s.young, id)
-	if s.young[at] == id {
-		return false
-	}
-	s.young[at] = id
+	s.young[place(s.young, id)] = id
 	s.n++
 	return true
 }
+
+func known(table []uint64, id uint64) bool { return len(table) > 0 && table[place(table, id)] == id }
 
 func (s *seen) grow() {
 	if s.n >= generation {
