@@ -12,10 +12,11 @@ import (
 
 // Limits of a rule file.
 const (
-	cueVersion    = 1
-	maxGroups     = 512
-	maxExpansions = 256 // phrases that one line may stand for
-	cueGap        = 3   // words that ".." may stand for
+	cueVersion = 1
+	maxGroups  = 512
+	maxParts   = 24 // runs of words, alternatives and gaps in one phrase
+	maxGaps    = 4  // of which gaps
+	cueGap     = 3  // words that ".." may stand for
 )
 
 // ErrCues is wrapped by every error of ParseCues that is about the rules and not about reading them.
@@ -38,8 +39,8 @@ type CueTest struct {
 type cueRule struct {
 	id     string
 	class  palladium.CueSet
-	all    [][]string
-	unless []string
+	all    [][][]part // groups of phrases
+	unless [][]part
 }
 
 // cueClasses names the classes that a rule file may use. CueProbe is seen in parameters, not in text.
@@ -111,7 +112,7 @@ func ParseCues(r io.Reader) (*Cues, error) {
 			r.All = [][]string{r.Any}
 		}
 		for _, g := range append(r.All, r.Unless) {
-			phrases, err := expandAll(g)
+			phrases, err := parsePhrases(g)
 			if err != nil {
 				return nil, fmt.Errorf("%w: rule %q: %w", ErrCues, r.ID, err)
 			}
@@ -158,48 +159,53 @@ func CueNames(s palladium.CueSet) []string {
 	return out
 }
 
-func expandAll(group []string) ([]string, error) {
-	var out []string
-	for _, phrase := range group {
-		e, err := expand(phrase)
+// part of a phrase: alternatives of which one must stand there, each a run of words, or a gap.
+type part struct {
+	gap  bool
+	alts []string
+}
+
+func parsePhrases(group []string) ([][]part, error) {
+	var out [][]part
+	for _, text := range group {
+		p, err := parsePhrase(text)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, e...)
+		out = append(out, p)
 	}
 	return out, nil
 }
 
-// expand writes out the alternatives of one phrase.
-func expand(phrase string) ([]string, error) {
-	done := []string{""}
-	for rest := phrase; rest != ""; {
+func parsePhrase(text string) ([]part, error) {
+	var out []part
+	gaps := strings.Count(text, "..")
+	for rest := text; rest != ""; {
 		open := strings.IndexByte(rest, '{')
 		if open < 0 {
 			open = len(rest)
 		}
-		fixed, alternatives := rest[:open], []string{""}
-		if strings.ContainsAny(fixed, "}|") {
-			return nil, fmt.Errorf("phrase %q has an alternative outside {}", phrase)
+		if strings.ContainsAny(rest[:open], "}|") {
+			return nil, fmt.Errorf("phrase %q has an alternative outside {}", text)
 		}
-		rest = rest[open:]
-		if rest != "" {
-			end := strings.IndexByte(rest, '}')
-			if end < 0 || strings.Contains(rest[1:end], "{") {
-				return nil, fmt.Errorf("phrase %q does not close each { with one }", phrase)
+		for i, words := range strings.Split(rest[:open], "..") {
+			if i > 0 {
+				out = append(out, part{gap: true})
 			}
-			alternatives, rest = strings.Split(rest[1:end], "|"), rest[end+1:]
+			out = append(out, part{alts: []string{words}})
 		}
-		if len(done)*len(alternatives) > maxExpansions {
-			return nil, fmt.Errorf("phrase %q stands for more than %d phrases; split it", phrase, maxExpansions)
+		if rest = rest[open:]; rest == "" {
+			break
 		}
-		var next []string
-		for _, d := range done {
-			for _, a := range alternatives {
-				next = append(next, d+fixed+a)
-			}
+		end := strings.IndexByte(rest, '}')
+		if end < 0 || strings.Contains(rest[1:end], "{") || strings.Contains(rest[:end], "..") {
+			return nil, fmt.Errorf("phrase %q does not close each { with one }, or has a gap between them", text)
 		}
-		done = next
+		out = append(out, part{alts: strings.Split(rest[1:end], "|")})
+		rest = rest[end+1:]
 	}
-	return done, nil
+	if len(out) > maxParts || gaps > maxGaps {
+		return nil, fmt.Errorf("phrase %q has more than %d parts or %d gaps; split it", text, maxParts, maxGaps)
+	}
+	return out, nil
 }

@@ -1,7 +1,7 @@
 package measure
 
 import (
-	"strings"
+	"slices"
 
 	"github.com/palladium-guard/palladium"
 )
@@ -11,27 +11,33 @@ type groupSet [maxGroups / 64]uint64
 
 func (g *groupSet) has(i uint16) bool { return g[i>>6]>>(i&63)&1 != 0 }
 
-// matcher finds all phrases in one pass over a text's words. A phrase is entered under the hash of its first two words
-// (or of the first, when a gap or nothing follows); a bitmap over 16 bits of that hash turns most positions away.
+// matcher finds all phrases in one pass over a text's words. A phrase is entered under the hash of each pair of words
+// with which it can begin (or of one word, where a gap or nothing follows); a bitmap over 16 bits of that hash turns
+// most positions away.
 type matcher struct {
 	filter  [1024]uint64
 	entries []phraseEntry // open addressing by key; key zero is free
+	nodes   []phraseNode
 	phrases []phrase
 	rules   []compiledRule
 	single  bool // some phrase is entered under one word
 }
 
-// phraseEntry leads to the chain of phrases with one key.
+// phraseEntry leads to the list of phrases with one key.
 type phraseEntry struct {
 	key   uint64
 	first int32
 }
 
+type phraseNode struct{ phrase, next int32 } // next is -1 at the end
+
 type phrase struct {
-	words []uint64 // zero is a gap of up to cueGap words
+	parts []keyedPart
 	group uint16
-	next  int32 // of the same key, or -1
 }
+
+// keyedPart is a part with its words hashed; one without alternatives is a gap.
+type keyedPart [][]uint64
 
 type compiledRule struct {
 	class  palladium.CueSet
@@ -41,23 +47,27 @@ type compiledRule struct {
 
 // compile enters the phrases under m's key.
 func (c *matcher) compile(m *Meter, cues *Cues) {
-	c.entries = make([]phraseEntry, 16)
+	c.entries = make([]phraseEntry, 1)
 	if cues == nil {
 		return
 	}
 	var keys []uint64
 	group := uint16(0)
-	enter := func(phrases []string) {
+	enter := func(phrases [][]part) {
 		for _, p := range phrases {
-			if words := m.phraseWords(p); len(words) > 0 {
-				c.phrases = append(c.phrases, phrase{words: words, group: group, next: -1})
-				if len(words) > 1 && words[1] != 0 {
-					keys = append(keys, m.pair(words[0], words[1]))
+			parts := m.keyedParts(p)
+			begin := openings(nil, parts, nil)
+			for _, words := range begin {
+				key := words[0]
+				if len(words) > 1 {
+					key = m.pair(words[0], words[1])
 				} else {
-					keys = append(keys, words[0])
 					c.single = true
 				}
+				keys = append(keys, key)
+				c.nodes = append(c.nodes, phraseNode{phrase: int32(len(c.phrases))})
 			}
+			c.phrases = append(c.phrases, phrase{parts: parts, group: group})
 		}
 		group++
 	}
@@ -78,24 +88,55 @@ func (c *matcher) compile(m *Meter, cues *Cues) {
 	}
 	for i, k := range keys {
 		e := c.find(k)
-		c.phrases[i].next = -1
+		c.nodes[i].next = -1
 		if e.key == k {
-			c.phrases[i].next = e.first
+			c.nodes[i].next = e.first
 		}
 		e.key, e.first = k, int32(i)
 		c.filter[k>>54] |= 1 << (k >> 48 & 63)
 	}
 }
 
-// phraseWords turns a phrase into word hashes with zero for a gap; gaps at either end mean nothing.
-func (m *Meter) phraseWords(p string) []uint64 {
-	var out []uint64
-	for part := range strings.SplitSeq(p, "..") {
-		words := m.tokens(part)
-		if len(out) > 0 && len(words) > 0 {
-			out = append(out, 0)
+// keyedParts hashes the words of a phrase. Gaps at either end mean nothing and are left out.
+func (m *Meter) keyedParts(p []part) []keyedPart {
+	var out []keyedPart
+	for _, x := range p {
+		if x.gap {
+			if len(out) > 0 && out[len(out)-1] != nil {
+				out = append(out, nil)
+			}
+			continue
 		}
-		out = append(out, words...)
+		var alts keyedPart
+		words := 0
+		for _, a := range x.alts {
+			alts = append(alts, m.tokens(a))
+			words += len(alts[len(alts)-1])
+		}
+		if words > 0 {
+			out = append(out, alts)
+		}
+	}
+	if n := len(out); n > 0 && out[n-1] == nil {
+		out = out[:n-1]
+	}
+	return out
+}
+
+// openings appends to out the one or two words with which a phrase can begin after the words so far.
+func openings(out [][]uint64, p []keyedPart, so []uint64) [][]uint64 {
+	switch {
+	case len(so) >= 2:
+		return append(out, so[:2])
+	case len(so) > 0 && (len(p) == 0 || p[0] == nil):
+		return append(out, so)
+	case len(p) == 0:
+		return out
+	case p[0] == nil:
+		return openings(out, p[1:], so)
+	}
+	for _, a := range p[0] {
+		out = openings(out, p[1:], append(so[:len(so):len(so)], a...))
 	}
 	return out
 }
@@ -133,29 +174,32 @@ func (c *matcher) try(key uint64, w []uint64, met *groupSet) {
 	if e.key != key {
 		return
 	}
-	for i := e.first; i >= 0; i = c.phrases[i].next {
-		if p := &c.phrases[i]; !met.has(p.group) && starts(w, p.words) {
+	for i := e.first; i >= 0; i = c.nodes[i].next {
+		if p := &c.phrases[c.nodes[i].phrase]; !met.has(p.group) && starts(w, p.parts) {
 			met[p.group>>6] |= 1 << (p.group & 63)
 		}
 	}
 }
 
 // starts reports whether w begins with the phrase p.
-func starts(w, p []uint64) bool {
-	for i, x := range p {
-		if x == 0 {
-			for gap := 0; gap <= cueGap && gap+i <= len(w); gap++ {
-				if starts(w[i+gap:], p[i+1:]) {
-					return true
-				}
+func starts(w []uint64, p []keyedPart) bool {
+	if len(p) == 0 {
+		return true
+	}
+	if p[0] == nil {
+		for gap := 0; gap <= min(cueGap, len(w)); gap++ {
+			if starts(w[gap:], p[1:]) {
+				return true
 			}
-			return false
 		}
-		if i == len(w) || w[i] != x {
-			return false
+		return false
+	}
+	for _, a := range p[0] {
+		if len(a) <= len(w) && slices.Equal(w[:len(a)], a) && starts(w[len(a):], p[1:]) {
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // judge returns the classes of the rules that the groups met satisfy.
