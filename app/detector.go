@@ -1,0 +1,155 @@
+// Package app is where the parts meet: it joins taps, measure, linkage, campaign, judge and report into the commands
+// of the product. Nothing below it knows of more than one of them.
+package app
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/traffic/campaign"
+	"github.com/palladium-guard/palladium/traffic/judge"
+	"github.com/palladium-guard/palladium/traffic/linkage"
+)
+
+// DetectorOptions set up a Detector.
+type DetectorOptions struct {
+	Hash       func(family byte, s string) uint64 // the installation's keyed hash
+	Without    map[palladium.Family]bool
+	Policy     *judge.Policy
+	Weights    campaign.Weights
+	RecallBits int           // see linkage.Options
+	Every      time.Duration // exchange time between two looks at what changed; 0 means an hour
+}
+
+// Detector turns observations into campaigns. It belongs to one goroutine; its clock is the exchanges' own.
+type Detector struct {
+	opt     DetectorOptions
+	index   *linkage.Index
+	tracker *campaign.Tracker
+	now     int64 // newest exchange time, Unix ms
+	next    int64 // when to examine next
+	grown   uint64
+	seeds   []campaign.Seed
+}
+
+// NewDetector returns a detector without state.
+func NewDetector(opt DetectorOptions) *Detector {
+	if opt.Every == 0 {
+		opt.Every = time.Hour
+	}
+	return &Detector{
+		opt:     opt,
+		index:   linkage.New(linkage.Options{Hash: opt.Hash, Without: opt.Without, RecallBits: opt.RecallBits}),
+		tracker: campaign.New(campaign.Options{Seed: 1, Without: opt.Without, Weights: opt.Weights}),
+		now:     math.MinInt64,
+	}
+}
+
+// Describe takes in what is known of an account.
+func (d *Detector) Describe(a *palladium.Account) { d.index.Describe(a) }
+
+// NameModel remembers the name behind a model hash for reports.
+func (d *Detector) NameModel(h uint64, name string) { d.index.NameModel(h, name) }
+
+// Observe takes in one exchange. It reports whether campaigns were looked at, so that a caller can act on them.
+func (d *Detector) Observe(o *palladium.Observation) bool {
+	looked := false
+	if d.next == 0 {
+		d.next = o.Time + d.opt.Every.Milliseconds()
+	}
+	if o.Time >= d.next {
+		d.Examine()
+		looked = true
+		step := d.opt.Every.Milliseconds()
+		d.next += (o.Time - d.next + step) / step * step
+	}
+	d.index.Observe(o)
+	d.now = max(d.now, o.Time)
+	return looked
+}
+
+// Examine looks at all that changed since the last look.
+func (d *Detector) Examine() {
+	if d.now == math.MinInt64 {
+		return
+	}
+	tokens, moved := d.index.Dirty()
+	d.seeds = d.seeds[:0]
+	slices.Sort(tokens)
+	for _, t := range slices.Compact(tokens) {
+		d.seeds = append(d.seeds, campaign.Seed{Token: t})
+	}
+	for _, a := range moved {
+		d.seeds = append(d.seeds, campaign.Seed{Token: palladium.NoToken, Accounts: d.index.Partners(a, nil)})
+	}
+	if d.tracker.Examine(d.now, d.index, d.seeds, d.index.Background()) {
+		d.decide()
+	}
+}
+
+// decide applies the policy to every group.
+func (d *Detector) decide() {
+	for _, g := range d.tracker.Groups() {
+		f := g.Facts(d.index)
+		dec := d.opt.Policy.Decide(facts(&f))
+		g.Decide(dec.Stage, dec.Because, d.now, f.Exchanges)
+	}
+}
+
+func facts(f *campaign.Facts) judge.Facts {
+	j := judge.Facts{
+		Accounts: f.Accounts, OperatorP: f.OperatorP, OperatorE: f.OperatorE, OperatorRejected: f.OperatorRejected,
+		ExtractionP: f.ExtractionP, Keys: f.Keys, Weight: map[string]float64{}, Exchanges: f.Exchanges, Tokens: f.Tokens,
+		Hours: float64(f.Last-f.First) / 3.6e6, Days: f.Trials, Calibrated: f.Calibrated, References: f.References,
+		ReferenceFloor: 1 / float64(f.References+1), Vouched: f.Vouched, Declared: f.Declared, Collisions: f.Collisions,
+		Probing: f.Probing, Linked: f.Keys >= 1 && f.Accounts >= 6,
+	}
+	for _, n := range f.Families {
+		j.Families = append(j.Families, string(n))
+	}
+	for n, w := range f.Weight {
+		j.Weight[string(n)] = w
+	}
+	return j
+}
+
+// Report renders what has been found so far. rejected is how many records were skipped.
+func (d *Detector) Report(rejected int64) *palladium.Report {
+	d.Examine()
+	d.decide()
+	r := &palladium.Report{Schema: palladium.ReportSchema, Campaigns: []palladium.Campaign{}, Linked: []palladium.Linked{}}
+	if first, last := d.index.Window(); last > math.MinInt64 {
+		r.Window = palladium.Window{From: time.UnixMilli(first).UTC(), To: time.UnixMilli(last).UTC()}
+	}
+	r.Counts = palladium.Counts{Exchanges: int64(d.index.Exchanges()), Accounts: int64(d.index.Accounts()), Rejected: rejected}
+	for _, g := range d.tracker.Groups() {
+		c := d.tracker.Campaign(g, d.index, d.index)
+		switch c.Stage {
+		case palladium.StageAct, palladium.StageReview, palladium.StageWatch:
+			r.Campaigns = append(r.Campaigns, c)
+		case palladium.StageLinked:
+			r.Linked = append(r.Linked, palladium.Linked{ID: c.ID, Accounts: c.Accounts, WhyNotExtraction: whyNot(&c), Detail: c.Detail})
+		}
+	}
+	rank := map[palladium.Stage]int{palladium.StageAct: 0, palladium.StageReview: 1, palladium.StageWatch: 2}
+	slices.SortStableFunc(r.Campaigns, func(a, b palladium.Campaign) int {
+		return cmp.Or(cmp.Compare(rank[a.Stage], rank[b.Stage]), cmp.Compare(b.Tokens.Output, a.Tokens.Output), cmp.Compare(a.ID, b.ID))
+	})
+	return r
+}
+
+func whyNot(c *palladium.Campaign) string {
+	if n := len(c.Detail.WhyStage); n > 0 {
+		return c.Detail.WhyStage[n-1]
+	}
+	return "its use is what benign linked groups do"
+}
+
+// Tracker gives tests and the fitting of weights access to the groups.
+func (d *Detector) Tracker() *campaign.Tracker { return d.tracker }
+
+// Index gives tests and the fitting of weights access to the accounts.
+func (d *Detector) Index() *linkage.Index { return d.index }

@@ -1,0 +1,242 @@
+package campaign
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/internal/stats"
+)
+
+func groupID(n int) string { return fmt.Sprintf("c%04d", n) }
+
+// fitSample bounds how many accounts a model is fitted to; the rest are scored with it.
+const fitSample = 1024
+
+// refit brings the group up to date: who belongs to it, what it has in common, what the tests say.
+func (t *Tracker) refit(g *Group, pop Population, newest uint32, now int64) {
+	if g.fitted.accounts > 0 {
+		t.day(g, pop, newest, now)
+	}
+	cands := t.candidates(g, pop)
+	in := make(map[uint32]float32, len(g.members))
+	for _, m := range g.members {
+		in[m.account] = m.r
+		delete(t.owner, m.account)
+	}
+	fit := t.sampleFor(cands, in)
+	s := &t.search
+	s.pool.load(pop, fit, newest)
+	s.r, s.w = resize(s.r, len(fit)), resize(s.w, len(fit))
+	for i, a := range fit {
+		s.r[i] = 0.1
+		if r, ok := in[a]; ok {
+			s.r[i] = max(r, 0.5)
+		}
+	}
+	score := s.climb(pop, &t.bg)
+	g.members, g.extra = g.members[:0], nil
+	if score > 0 {
+		g.model = s.m
+		g.model.seal(&s.pool, newest)
+		s.m = model{}
+		t.enrol(g, pop, cands, newest)
+	}
+	if len(g.members) < minAccounts {
+		for _, m := range g.members {
+			delete(t.owner, m.account)
+		}
+		g.members = g.members[:0]
+		return
+	}
+	t.judge(g, pop, newest, now)
+}
+
+// candidates are the members, those put up for it, and the holders of what the group has in common where that is
+// not too common.
+func (t *Tracker) candidates(g *Group, pop Population) []uint32 {
+	out := make([]uint32, 0, len(g.members)+len(g.extra))
+	for _, m := range g.members {
+		out = append(out, m.account)
+	}
+	out = append(out, g.extra...)
+	type tg struct {
+		tok uint32
+		v   float32
+	}
+	var top []tg
+	for tok, gain := range g.model.gain {
+		if r := g.model.rate[tok]; r >= 0.1 {
+			top = append(top, tg{tok, gain * r})
+		}
+	}
+	slices.SortFunc(top, func(a, b tg) int { return cmp.Or(cmp.Compare(b.v, a.v), cmp.Compare(a.tok, b.tok)) })
+	limit := 20*len(g.members) + 400
+	for _, k := range top[:min(len(top), 16)] {
+		if int(pop.Token(k.tok).Holders) <= limit {
+			out = pop.Holders(k.tok, limit, out)
+		}
+	}
+	slices.Sort(out)
+	out = slices.Compact(out)
+	return slices.DeleteFunc(out, func(a uint32) bool { o := t.owner[a]; return o != nil && o != g })
+}
+
+// sampleFor draws the accounts that the model is fitted to, members first.
+func (t *Tracker) sampleFor(cands []uint32, in map[uint32]float32) []uint32 {
+	if len(cands) <= fitSample {
+		return slices.Clone(cands)
+	}
+	var members, others []uint32
+	for _, a := range cands {
+		if _, ok := in[a]; ok {
+			members = append(members, a)
+		} else {
+			others = append(others, a)
+		}
+	}
+	shuffle := func(s []uint32) { t.rng.Shuffle(len(s), func(i, j int) { s[i], s[j] = s[j], s[i] }) }
+	shuffle(members)
+	shuffle(others)
+	nm := min(len(members), max(fitSample*5/8, fitSample-len(others)))
+	out := append(members[:nm:nm], others[:min(len(others), fitSample-nm)]...)
+	slices.Sort(out)
+	return out
+}
+
+// enrol scores all candidates and takes in those that more likely belong than not.
+func (t *Tracker) enrol(g *Group, pop Population, cands []uint32, newest uint32) {
+	g.weights = g.weights[:0]
+	var topic [palladium.TopicDims]float32
+	var loads [palladium.SlotCount]float32
+	var toks []uint32
+	var kinds []palladium.Kind
+	s := &t.search
+	for _, a := range cands {
+		var w weights
+		if i := s.where(a); i >= 0 {
+			w = s.w[i]
+		} else {
+			pr := pop.Profile(a)
+			toks, kinds = toks[:0], kinds[:0]
+			var has uint32
+			for e := range pr.Edges {
+				if k := pr.Edges[e].Token; k != palladium.NoToken {
+					toks, kinds = append(toks, k), append(kinds, pop.Token(k).Kind)
+					has |= 1 << pop.Token(k).Kind
+				}
+			}
+			readLoads(pr, newest, palladium.SlotCount-1, &loads)
+			sc := scorable{tokens: toks, kinds: kinds, has: has, loads: &loads, topic: &topic,
+				first: float32(float64(pr.First) / 3.6e6), topicN: int32(pop.Centred(a, &topic))}
+			g.model.score(&sc, &w)
+		}
+		v := w.total() + g.model.prior
+		if v <= 0 || w.families() < 2 {
+			continue
+		}
+		g.members = append(g.members, member{a, float32(1 / (1 + math.Exp(-float64(v))))})
+		g.weights = append(g.weights, w)
+		t.owner[a] = g
+	}
+}
+
+// judge runs both tests on the group.
+func (t *Tracker) judge(g *Group, pop Population, newest uint32, now int64) {
+	s := &t.search
+	ts := tester{pop: pop, bg: &t.bg, sample: t.bg.pool.acc, rng: t.rng, without: t.without}
+	g.trial = ts.run(&s.pool, s.w, now)
+	if g.looks == 0 {
+		t.tried++
+	}
+	g.looks++
+	// Looks at growing data share one error budget: the k-th gets 1/(k(k+1)) of it, and the weighted sum of e-values
+	// is again an e-value.
+	k := float64(g.looks)
+	g.structE += g.trial.e / (k * (k + 1))
+	g.Trials = append(g.Trials, palladium.OperatorTrial{From: time.UnixMilli(g.Born).UTC(), To: time.UnixMilli(now).UTC(),
+		Accounts: g.trial.m, P: minOf(g.trial.p[:]), E: g.trial.e / (k * (k + 1))})
+	if len(g.Trials) > 64 {
+		g.Trials = append(g.Trials[:1], g.Trials[len(g.Trials)-48:]...)
+	}
+	accounts := make([]uint32, 0, len(g.members))
+	for _, m := range g.members {
+		accounts = append(accounts, m.account)
+	}
+	if len(accounts) > 400 {
+		t.rng.Shuffle(len(accounts), func(i, j int) { accounts[i], accounts[j] = accounts[j], accounts[i] })
+		accounts = accounts[:400]
+		slices.Sort(accounts)
+	}
+	t.fitPool.load(pop, accounts, newest)
+	g.features = featuresOf(pop, &t.fitPool, len(g.members), t.usual)
+	g.Changed = now
+	g.fitted.accounts, g.fitted.at, g.fitted.exchanges = len(g.members), now, 0
+	for _, m := range g.members {
+		g.fitted.exchanges += uint64(pop.Profile(m.account).Exchanges)
+	}
+}
+
+func minOf(v []float64) float64 {
+	m := 1.0
+	for _, x := range v {
+		m = min(m, x)
+	}
+	return m
+}
+
+// day tests the loads of the last 24 hours among the members as they were enrolled before: fresh data on a frozen
+// membership, so that days multiply. The bet is half of what is held, so one dull day does not undo the rest.
+func (t *Tracker) day(g *Group, pop Population, newest uint32, now int64) {
+	if now-g.dayAt < 24*3600*1000 || t.without[famSchedule] {
+		return
+	}
+	accounts := make([]uint32, 0, len(g.members))
+	for _, m := range g.members {
+		if pop.Profile(m.account).First < g.dayAt {
+			accounts = append(accounts, m.account)
+		}
+	}
+	from := g.dayAt
+	g.dayAt = now
+	if len(accounts) < minAccounts {
+		return
+	}
+	if len(accounts) > 160 {
+		accounts = accounts[:160]
+	}
+	p := &t.fitPool
+	p.load(pop, accounts, newest)
+	bg := background{}
+	bg.pool.loads = t.bg.pool.loads
+	bg.pool.acc = t.bg.pool.acc
+	// Only the last four whole slots count.
+	cut := func(src *pool) pool {
+		q := pool{acc: src.acc, loads: make([][palladium.SlotCount]float32, len(src.acc)), slots: 4}
+		for i := range src.acc {
+			copy(q.loads[i][:4], src.loads[i][src.slots-5:src.slots-1])
+		}
+		return q
+	}
+	t.bg.pool.slots = palladium.SlotCount - 1
+	own, others := cut(p), cut(&t.bg.pool)
+	sel := make([]int, len(accounts))
+	for i := range sel {
+		sel[i] = i
+	}
+	ts := tester{pop: pop, bg: &background{pool: others}, rng: t.rng, without: t.without}
+	lp := ts.schedule(&own, sel)
+	pv := max(math.Exp(min(lp, 0)), pFloor)
+	e := 1.0
+	if pv < 1 {
+		e = 0.5 + 0.5*min(stats.EValueFromP(pv), 1e4)
+	} else {
+		e = 0.75
+	}
+	g.dayE = min(max(g.dayE*e, 1e-3), 1e12)
+	g.Trials = append(g.Trials, palladium.OperatorTrial{From: time.UnixMilli(from).UTC(), To: time.UnixMilli(now).UTC(),
+		Accounts: len(accounts), P: pv, E: e})
+}

@@ -1,0 +1,335 @@
+package campaign
+
+import (
+	"math/rand/v2"
+	"slices"
+
+	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/internal/graph"
+	"github.com/palladium-guard/palladium/internal/stats"
+)
+
+// Options set up a Tracker.
+type Options struct {
+	Seed    uint64 // of the random sets that groups are compared with
+	Without map[palladium.Family]bool
+	Weights Weights // of the extraction score
+}
+
+// Tracker holds the groups found so far.
+type Tracker struct {
+	opt      Options
+	without  [famCount]bool
+	groups   []*Group
+	owner    map[uint32]*Group
+	naturals []uint32 // tokens that join accounts: where reference groups come from
+	seenNat  uint64
+	refs     []reference
+	usual    usual
+	calAt    int64
+	calN     int
+	next     int
+	tried    int // groups ever tested, for the e-BH procedure
+	rng      *rand.Rand
+	search   searcher
+	bg       background
+	fitPool  pool
+}
+
+// New returns a tracker without groups.
+func New(opt Options) *Tracker {
+	t := &Tracker{opt: opt, owner: map[uint32]*Group{}, rng: stats.Rand(opt.Seed, 1)}
+	for f := range t.without {
+		t.without[f] = opt.Without[familyName(f)]
+	}
+	t.search.without = t.without
+	return t
+}
+
+// Group is a set of accounts that agree in two families or more. Its members' order is by account number.
+type Group struct {
+	ID      string
+	members []member
+	model   model
+	weights []weights // of members
+	extra   []uint32  // accounts to look at when it is fitted next
+
+	Born, Changed int64 // Unix ms
+	fitted        struct {
+		exchanges uint64
+		accounts  int
+		at        int64
+	}
+	trial     trial
+	looks     int
+	structE   float64 // e-value of what the accounts share
+	dayE      float64 // e-values of the days since, multiplied
+	dayAt     int64
+	Trials    []palladium.OperatorTrial
+	Rejected  bool // the e-BH procedure rules out independence
+	features  Features
+	score     float64
+	extractP  float64
+	compared  int
+	stage     palladium.Stage
+	decidedAt int64 // first review or act
+	drawn     uint64
+	why       []string
+}
+
+func (g *Group) suspect() bool { return g.Rejected && g.extractP <= 0.2 }
+
+// E returns the e-value against independence so far.
+func (g *Group) E() float64 { return g.structE * g.dayE }
+
+// alphaOperator is the false-discovery rate of the one-operator test.
+const alphaOperator = 0.01
+
+// Examine looks at the seeds, refits the groups that have grown, and tests them. now is the newest exchange's time;
+// sample is a uniform sample of accounts. It returns whether any group changed.
+func (t *Tracker) Examine(now int64, pop Population, seeds []Seed, sample []uint32) bool {
+	newest := uint32(now / palladium.SlotMillis)
+	if len(sample) < 40 {
+		return false
+	}
+	t.remember(pop, seeds)
+	t.prepare(pop, sample, newest)
+	blocks := t.blocks(pop, seeds, newest)
+	t.merge(blocks, now)
+	changed := false
+	for _, g := range t.groups {
+		if t.due(g, pop, now) {
+			t.refit(g, pop, newest, now)
+			changed = true
+		}
+	}
+	t.groups = slices.DeleteFunc(t.groups, func(g *Group) bool { return len(g.members) < minAccounts })
+	if now-t.calAt >= 6*3600*1000 || len(t.naturals) >= t.calN+t.calN/4+8 {
+		t.calAt, t.calN = now, len(t.naturals)
+		t.calibrate(pop, newest, t.usual)
+		changed = true
+	}
+	if changed {
+		t.conclude()
+	}
+	return changed
+}
+
+// prepare lays out the background sample.
+func (t *Tracker) prepare(pop Population, sample []uint32, newest uint32) {
+	some := sample
+	if len(some) > 640 {
+		some = some[:640]
+	}
+	some = slices.Clone(some)
+	slices.Sort(some)
+	t.bg.pool.load(pop, some, newest)
+	t.usual = usualOf(pop, some)
+}
+
+// naturalLimit bounds the tokens remembered as places to look for reference groups.
+const naturalLimit = 1500
+
+func (t *Tracker) remember(pop Population, seeds []Seed) {
+	for _, s := range seeds {
+		if s.Token == palladium.NoToken || pop.Token(s.Token).Holders > 12 {
+			continue
+		}
+		switch pop.Token(s.Token).Kind {
+		case palladium.KindShingle, palladium.KindCell, palladium.KindChain, palladium.KindEcho, palladium.KindParams, palladium.KindBIN, palladium.KindPhone:
+			continue
+		}
+		t.seenNat++
+		if len(t.naturals) < naturalLimit {
+			t.naturals = append(t.naturals, s.Token)
+		} else if j := t.rng.Uint64N(t.seenNat); j < naturalLimit {
+			t.naturals[j] = s.Token
+		}
+	}
+}
+
+// blocks searches the seeds.
+func (t *Tracker) blocks(pop Population, seeds []Seed, newest uint32) [][]member {
+	var out [][]member
+	var buf []uint32
+	for _, s := range seeds {
+		kind := palladium.Kind(palladium.KindCount)
+		buf = buf[:0]
+		if s.Token == palladium.NoToken {
+			buf = append(buf, s.Accounts[:min(len(s.Accounts), holderLimit)]...)
+		} else {
+			tok := pop.Token(s.Token)
+			kind = tok.Kind
+			if kind == palladium.KindOrganization || tok.Holders < minAccounts {
+				continue
+			}
+			buf = pop.Holders(s.Token, holderLimit, buf)
+		}
+		if t.known(buf) || !t.search.interesting(pop, buf, kind, &t.bg, newest) {
+			continue
+		}
+		if b := t.search.find(pop, buf, kind, &t.bg, newest); b != nil {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// known reports whether nearly all the accounts are in one group already, or were just put up for it.
+func (t *Tracker) known(accounts []uint32) bool {
+	var best *Group
+	votes := map[*Group]int{}
+	for _, a := range accounts {
+		if g := t.owner[a]; g != nil {
+			votes[g]++
+			if best == nil || votes[g] > votes[best] {
+				best = g
+			}
+		}
+	}
+	if best == nil || votes[best]*10 < len(accounts)*7 {
+		return false
+	}
+	for _, a := range accounts {
+		if t.owner[a] == nil && len(best.extra) < 4096 {
+			best.extra = append(best.extra, a)
+		}
+	}
+	return true
+}
+
+// merge joins blocks that overlap each other or a group: Leiden communities of the graph whose nodes are blocks and
+// whose weights are overlap coefficients, under the constant Potts model with density mergeDensity.
+func (t *Tracker) merge(blocks [][]member, now int64) {
+	if len(blocks) == 0 {
+		return
+	}
+	old := len(t.groups)
+	sets := make([][]member, 0, old+len(blocks))
+	for _, g := range t.groups {
+		sets = append(sets, g.members)
+	}
+	sets = append(sets, blocks...)
+	labels := graph.Leiden(len(sets), overlaps(sets), mergeDensity, t.opt.Seed)
+	byLabel := map[uint32][]int{}
+	var order []uint32
+	for i, l := range labels {
+		if byLabel[l] == nil {
+			order = append(order, l)
+		}
+		byLabel[l] = append(byLabel[l], i)
+	}
+	for _, l := range order {
+		t.mergeOne(byLabel[l], sets, old, now)
+	}
+}
+
+const mergeDensity = 0.3
+
+func overlaps(sets [][]member) []graph.Edge {
+	holds := map[uint32][]int32{}
+	for i, s := range sets {
+		for _, m := range s {
+			holds[m.account] = append(holds[m.account], int32(i))
+		}
+	}
+	both := map[[2]int32]int{}
+	for _, in := range holds {
+		for x := range in {
+			for _, b := range in[x+1:] {
+				both[[2]int32{in[x], b}]++
+			}
+		}
+	}
+	edges := make([]graph.Edge, 0, len(both))
+	for k, n := range both {
+		w := float64(n) / float64(min(len(sets[k[0]]), len(sets[k[1]])))
+		edges = append(edges, graph.Edge{A: uint32(k[0]), B: uint32(k[1]), W: w})
+	}
+	slices.SortFunc(edges, func(a, b graph.Edge) int {
+		if a.A != b.A {
+			return int(a.A) - int(b.A)
+		}
+		return int(a.B) - int(b.B)
+	})
+	return edges
+}
+
+// mergeOne makes one group of the given sets: the oldest group among them keeps its id and takes in the rest.
+func (t *Tracker) mergeOne(sets []int, all [][]member, old int, now int64) {
+	var g *Group
+	for _, i := range sets {
+		if i < old && (g == nil || t.groups[i].Born < g.Born) {
+			g = t.groups[i]
+		}
+	}
+	fresh := false
+	if g == nil {
+		t.next++
+		g = &Group{ID: groupID(t.next), Born: now, dayE: 1, dayAt: now, stage: "", extractP: 1}
+		t.groups = append(t.groups, g)
+		fresh = true
+	}
+	for _, i := range sets {
+		if i < old && t.groups[i] == g {
+			continue
+		}
+		for _, m := range all[i] {
+			if fresh {
+				if t.owner[m.account] == nil {
+					t.owner[m.account] = g
+					g.members = append(g.members, m)
+				}
+			} else if len(g.extra) < 8192 {
+				g.extra = append(g.extra, m.account)
+			}
+		}
+		if i < old {
+			t.dissolve(t.groups[i], g)
+		}
+	}
+	slices.SortFunc(g.members, func(a, b member) int { return int(a.account) - int(b.account) })
+	g.members = slices.CompactFunc(g.members, func(a, b member) bool { return a.account == b.account })
+	g.fitted.accounts = 0 // fit anew
+}
+
+// dissolve empties group d, which is being merged into g.
+func (t *Tracker) dissolve(d, g *Group) {
+	for _, m := range d.members {
+		delete(t.owner, m.account)
+	}
+	if d.decidedAt != 0 && (g.decidedAt == 0 || d.decidedAt < g.decidedAt) {
+		g.decidedAt, g.drawn = d.decidedAt, d.drawn
+	}
+	d.members = nil
+}
+
+// due reports whether the group has changed enough to be fitted and tested again.
+func (t *Tracker) due(g *Group, pop Population, now int64) bool {
+	if g.fitted.accounts == 0 || len(g.extra)*10 >= len(g.members)+10 {
+		return true
+	}
+	var n uint64
+	for _, m := range g.members {
+		n += uint64(pop.Profile(m.account).Exchanges)
+	}
+	return n*5 >= g.fitted.exchanges*6 || now-g.fitted.at >= 24*3600*1000 && n > g.fitted.exchanges
+}
+
+// conclude applies the e-BH procedure (Wang and Ramdas 2022) to all groups and compares each with the references.
+func (t *Tracker) conclude() {
+	es := make([]float64, len(t.groups))
+	for i, g := range t.groups {
+		es[i] = g.E()
+	}
+	// Groups that were tested and dissolved still count among the hypotheses.
+	for range t.tried - len(es) {
+		es = append(es, 0)
+	}
+	rejected := stats.EBH(es, alphaOperator)
+	for i, g := range t.groups {
+		g.Rejected = rejected[i]
+		g.score = t.opt.Weights.Score(&g.features)
+		g.extractP, g.compared = t.extractionP(g.score, len(g.members))
+	}
+}
