@@ -86,7 +86,7 @@ func printPolicy(out io.Writer, name string, p *judge.Policy) error {
 	if revision == "" {
 		revision = "none"
 	}
-	if _, err := fmt.Fprintf(out, "%s: accepted, revision %s\n", name, revision); err != nil {
+	if _, err := fmt.Fprintf(out, "%s: accepted, revision %s, %d examples come out as written\n", name, revision, p.Examples()); err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)

@@ -61,60 +61,72 @@ func (f Field) celType() *cel.Type {
 	return cel.MapType(cel.StringType, cel.DoubleType)
 }
 
-// value returns the field of f that a policy calls name. The second result is false for a name that is no field.
-func (f *Facts) value(name string) (ref.Val, bool) {
+// pointer returns the address of the field that a policy calls name, or nil for a name that is no field.
+func (f *Facts) pointer(name string) any {
 	switch name {
 	case "linked":
-		return types.Bool(f.Linked), true
+		return &f.Linked
 	case "accounts":
-		return types.Int(f.Accounts), true
+		return &f.Accounts
 	case "operator_rejected":
-		return types.Bool(f.OperatorRejected), true
+		return &f.OperatorRejected
 	case "operator_p":
-		return types.Double(f.OperatorP), true
+		return &f.OperatorP
 	case "operator_e":
-		return types.Double(f.OperatorE), true
+		return &f.OperatorE
 	case "keys":
-		return types.Int(f.Keys), true
+		return &f.Keys
 	case "families":
-		return types.NewStringList(types.DefaultTypeAdapter, f.Families), true
+		return &f.Families
 	case "weight":
-		return types.DefaultTypeAdapter.NativeToValue(f.weights()), true
+		return &f.Weight
 	case "calibrated":
-		return types.Bool(f.Calibrated), true
+		return &f.Calibrated
 	case "references":
-		return types.Int(f.References), true
+		return &f.References
 	case "reference_floor":
-		return types.Double(f.ReferenceFloor), true
+		return &f.ReferenceFloor
 	case "extraction_p":
-		return types.Double(f.ExtractionP), true
+		return &f.ExtractionP
 	case "vouched":
-		return types.Double(f.Vouched), true
+		return &f.Vouched
 	case "declared":
-		return types.Double(f.Declared), true
+		return &f.Declared
+	case "collisions":
+		return &f.Collisions
+	case "probing":
+		return &f.Probing
+	case "exchanges":
+		return &f.Exchanges
+	case "input_tokens":
+		return &f.Tokens.Input
+	case "output_tokens":
+		return &f.Tokens.Output
+	case "reasoning_tokens":
+		return &f.Tokens.Reasoning
+	case "hours":
+		return &f.Hours
+	case "days":
+		return &f.Days
 	}
-	return f.measured(name)
+	return nil
 }
 
-// measured is value for the fields that count what was drawn.
-func (f *Facts) measured(name string) (ref.Val, bool) {
-	switch name {
-	case "collisions":
-		return types.Double(f.Collisions), true
-	case "probing":
-		return types.Bool(f.Probing), true
-	case "exchanges":
-		return types.Int(f.Exchanges), true
-	case "input_tokens":
-		return types.Int(f.Tokens.Input), true
-	case "output_tokens":
-		return types.Int(f.Tokens.Output), true
-	case "reasoning_tokens":
-		return types.Int(f.Tokens.Reasoning), true
-	case "hours":
-		return types.Double(f.Hours), true
-	case "days":
-		return types.Int(f.Days), true
+// value returns the field that a policy calls name as a CEL value; ok is false for a name that is no field.
+func (f *Facts) value(name string) (v ref.Val, ok bool) {
+	switch p := f.pointer(name).(type) {
+	case *bool:
+		return types.Bool(*p), true
+	case *int:
+		return types.Int(*p), true
+	case *int64:
+		return types.Int(*p), true
+	case *float64:
+		return types.Double(*p), true
+	case *[]string:
+		return types.NewStringList(types.DefaultTypeAdapter, *p), true
+	case *map[string]float64:
+		return types.DefaultTypeAdapter.NativeToValue(f.weights()), true
 	}
 	return nil, false
 }

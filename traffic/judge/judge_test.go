@@ -150,7 +150,7 @@ func TestRefused(t *testing.T) {
 		{"not a mapping", "- a\n", "line 1: write the policy as"},
 		{"no version", "rules: []\n", "write `version: 1`"},
 		{"newer version", "version: 2\nrules: []\n", "line 1: write `version: 1`"},
-		{"unknown key", "version: 1\nruels: []\n", `line 2: unknown key "ruels" in the policy: the keys are version, revision, constants, rules`},
+		{"unknown key", "version: 1\nruels: []\n", `line 2: unknown key "ruels" in the policy: the keys are version, revision, constants, rules, examples`},
 		{"no rules", "version: 1\n", "write at least one rule"},
 		{"key twice", "version: 1\nversion: 1\n", `line 2: key "version" comes twice`},
 		{"two documents", rule("  - {name: a, stage: watch, when: linked, because: x}\n---\na: 1\n"), "second document"},
@@ -175,6 +175,13 @@ func TestRefused(t *testing.T) {
 		{"act on a lowered constant", "version: 1\nconstants: {min: 1}\nrules:\n  - {name: a, stage: act, when: 'keys >= min && vouched == 0.0', because: x}\n", "two-key rule cannot be lowered"},
 		{"act on an alternative", rule("  - {name: a, stage: act, when: '(keys >= 2 || operator_e > 1e9) && vouched == 0.0', because: x}\n"), "two-key rule cannot be lowered"},
 		{"act on vouched", rule("  - {name: a, stage: act, when: 'keys >= 2', because: x}\n"), "the operator vouches for: add"},
+		{"example fails", rule("  - {name: a, stage: watch, when: linked, because: x}\nexamples:\n  - {name: e, facts: {linked: true, accounts: 9}, stage: review}\n"), `line 5: example "e" comes out as watch, not review: watch (a): yes: x`},
+		{"example not listed", rule("  - {name: a, stage: watch, when: linked, because: x}\nexamples:\n  - {name: e, facts: {}, stage: watch}\n"), `example "e" comes out as none, not watch: watch (a): no: linked = false`},
+		{"example of no field", rule("  - {name: a, stage: watch, when: linked, because: x}\nexamples:\n  - {name: e, facts: {country: x}, stage: none}\n"), `line 5: example "e": no field is called "country"`},
+		{"example of another type", rule("  - {name: a, stage: watch, when: linked, because: x}\nexamples:\n  - {name: e, facts: {keys: two}, stage: none}\n"), "keys is not of the type"},
+		{"example of no family", rule("  - {name: a, stage: watch, when: linked, because: x}\nexamples:\n  - {name: e, facts: {families: [ip]}, stage: none}\n"), `no family of evidence is called "ip"`},
+		{"example of no stage", rule("  - {name: a, stage: watch, when: linked, because: x}\nexamples:\n  - {name: e, facts: {}, stage: ban}\n"), `no stage is called "ban"`},
+		{"example without facts", rule("  - {name: a, stage: watch, when: linked, because: x}\nexamples:\n  - {name: e, stage: none}\n"), "line 5: example: `facts:` is missing"},
 		{"too long", "# " + strings.Repeat("x", 300<<10), "longer than"},
 		{"deep", rule("  - {name: a, stage: watch, when: '" + strings.Repeat("(", 2000) + "linked" + strings.Repeat(")", 2000) + "', because: x}\n"), `rule "a"`},
 	} {
@@ -206,7 +213,7 @@ func TestFields(t *testing.T) {
 
 func TestRulesAsWritten(t *testing.T) {
 	p := load(t, string(rules.Policy()))
-	if p.Revision() == "" || len(p.Rules()) < 3 {
+	if p.Revision() == "" || len(p.Rules()) < 3 || p.Examples() < 5 {
 		t.Fatalf("revision %q, %d rules", p.Revision(), len(p.Rules()))
 	}
 	for _, r := range p.Rules() {
@@ -220,6 +227,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(rules.Policy())
 	f.Add([]byte("version: 1\nconstants: {a: 1.5, b: x}\nrules:\n  - {name: a, stage: act, when: 'keys >= 2 && vouched < 0.5', because: x}\n"))
 	f.Add([]byte("version: 1\nrules:\n  - name: a\n    stage: watch\n    when: |\n      families.exists(f, weight[f] > 2.0)\n    because: x\n"))
+	f.Add([]byte("version: 1\nrules:\n  - {name: a, stage: watch, when: linked, because: x}\nexamples:\n  - {name: e, facts: {linked: true, weight: {twins: 2.5}, families: [twins]}, stage: watch}\n"))
 	facts := []judge.Facts{{}, caught(), {Keys: 1, Linked: true, Vouched: 1, Families: []string{"identity"}}}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := judge.Load(data)

@@ -24,6 +24,7 @@ const Version = 1
 const (
 	maxBytes     = 256 << 10
 	maxRules     = 100
+	maxExamples  = 200
 	maxConstants = 100
 )
 
@@ -34,6 +35,7 @@ var ErrPolicy = errors.New("policy refused")
 type Policy struct {
 	revision string
 	rules    []rule
+	examples int
 }
 
 // RuleText is one rule as it was written.
@@ -47,6 +49,9 @@ type RuleText struct {
 
 // Revision is the operator's own label of the policy, kept with every decision; it may be empty.
 func (p *Policy) Revision() string { return p.revision }
+
+// Examples is the number of examples in the policy's file, all of which came out as the file says.
+func (p *Policy) Examples() int { return p.examples }
 
 // Rules lists the rules in the order in which they are tried.
 func (p *Policy) Rules() []RuleText {
@@ -64,8 +69,9 @@ type constant struct {
 	value ref.Val
 }
 
-// Load reads a policy, type checks every condition and proves the two promises of the package for every rule of
-// stage act. Unknown keys, unknown names and duplicate names are refused. Errors wrap ErrPolicy and name line and rule.
+// Load reads a policy, type checks every condition, proves the two promises of the package for every rule of stage
+// act, and decides the policy's own examples. Unknown keys, unknown names and duplicate names are refused, and so is an
+// example that comes out otherwise. Errors wrap ErrPolicy and name line and rule.
 func Load(data []byte) (*Policy, error) {
 	if len(data) > maxBytes {
 		return nil, fmt.Errorf("%w: longer than %d bytes: remove rules that are not needed", ErrPolicy, maxBytes)
@@ -74,7 +80,7 @@ func Load(data []byte) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	top, err := mapping(root, "policy", "version", "revision", "constants", "rules")
+	top, err := mapping(root, "policy", "version", "revision", "constants", "rules", "examples")
 	if err != nil {
 		return nil, err
 	}
@@ -96,6 +102,9 @@ func Load(data []byte) (*Policy, error) {
 		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
 	}
 	if p.rules, err = readRules(top["rules"], root, lang); err != nil {
+		return nil, err
+	}
+	if p.examples, err = p.runExamples(top["examples"]); err != nil {
 		return nil, err
 	}
 	return p, nil
