@@ -1,0 +1,194 @@
+package dialect
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"github.com/valyala/fastjson"
+	"github.com/zeebo/xxh3"
+
+	"github.com/palladium-guard/palladium"
+)
+
+// Parse reads a line of JSON with p. The values, and the strings taken from them, are valid until p parses again.
+// Errors say where the line is wrong and quote nothing of it.
+func Parse(p *fastjson.Parser, line []byte) (*fastjson.Value, error) {
+	if len(line) > MaxLine {
+		return nil, ErrTooLong
+	}
+	if err := CheckUTF8(line); err != nil {
+		return nil, err
+	}
+	v, err := p.ParseBytes(line)
+	if err == nil {
+		return v, nil
+	}
+	// The parser's own error quotes the line, so the place is found by another one.
+	var raw json.RawMessage
+	var bad *json.SyntaxError
+	if errors.As(json.Unmarshal(line, &raw), &bad) {
+		return nil, Syntax(int(bad.Offset), "unexpected byte or end")
+	}
+	return nil, fmt.Errorf("%w: nested too deep", ErrSyntax)
+}
+
+// Text returns the string that v holds, empty when it holds anything else.
+func Text(v *fastjson.Value) string {
+	if v == nil || v.Type() != fastjson.TypeString {
+		return ""
+	}
+	b := v.GetStringBytes()
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+// Number returns the number that v holds, as such or in a string.
+func Number(v *fastjson.Value) (float64, bool) {
+	if v == nil {
+		return 0, false
+	}
+	var f float64
+	var err error
+	switch v.Type() {
+	case fastjson.TypeNumber:
+		f, err = v.Float64()
+	case fastjson.TypeString:
+		f, err = strconv.ParseFloat(Text(v), 64)
+	default:
+		return 0, false
+	}
+	return f, err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)
+}
+
+// Whole returns the integer that v holds, as such or in a string.
+func Whole(v *fastjson.Value) (int64, bool) {
+	if s := Text(v); s != "" {
+		n, err := strconv.ParseInt(s, 10, 64)
+		return n, err == nil
+	}
+	if v != nil && v.Type() == fastjson.TypeNumber {
+		if n, err := v.Int64(); err == nil {
+			return n, true
+		}
+	}
+	f, ok := Number(v)
+	return int64(f), ok && math.Abs(f) <= 1<<53 && f == math.Trunc(f)
+}
+
+// Texts appends the strings of an array, or the one string that stands in its place.
+func Texts(into []string, v *fastjson.Value) []string {
+	if s := Text(v); s != "" {
+		return append(into, s)
+	}
+	for _, e := range v.GetArray() {
+		if e.Type() == fastjson.TypeString {
+			into = append(into, Text(e))
+		}
+	}
+	return into
+}
+
+// Digest is a digest of a value that is not text: equal for equal values.
+func Digest(v *fastjson.Value) string {
+	return "xxh3:" + strconv.FormatUint(xxh3.Hash(v.MarshalTo(nil)), 16)
+}
+
+// Turn appends one turn of a conversation, in any of the shapes in which APIs have its content: a string; an array
+// of parts, each a string or an object with its text in "text" or, as OpenTelemetry has it, in "content". Texts of
+// one turn are joined with a line break and come first; each other part follows as a digest.
+func Turn(into []palladium.Message, role string, content *fastjson.Value) []palladium.Message {
+	if content == nil {
+		return append(into, palladium.Message{Role: role})
+	}
+	if content.Type() != fastjson.TypeArray {
+		if text, ok := partText(content); ok {
+			return append(into, palladium.Message{Role: role, Text: text})
+		}
+		if content.Type() == fastjson.TypeNull {
+			return append(into, palladium.Message{Role: role})
+		}
+		return append(into, palladium.Message{Role: role, Digest: Digest(content)})
+	}
+	at := len(into)
+	texts := 0
+	for _, part := range content.GetArray() {
+		text, ok := partText(part)
+		switch {
+		case !ok:
+			into = append(into, palladium.Message{Role: role, Digest: Digest(part)})
+		case texts == 0:
+			into = append(into, palladium.Message{})
+			copy(into[at+1:], into[at:])
+			into[at] = palladium.Message{Role: role, Text: text}
+			texts++
+		default:
+			into[at].Text = strings.Join([]string{into[at].Text, text}, "\n")
+		}
+	}
+	if len(into) == at {
+		into = append(into, palladium.Message{Role: role})
+	}
+	return into
+}
+
+func partText(part *fastjson.Value) (string, bool) {
+	switch part.Type() {
+	case fastjson.TypeString:
+		return Text(part), true
+	case fastjson.TypeObject:
+		kind := Text(part.Get("type"))
+		if kind != "" && kind != "text" && kind != "input_text" && kind != "output_text" && kind != "reasoning" {
+			return "", false
+		}
+		for _, name := range []string{"text", "content"} {
+			if v := part.Get(name); v != nil && v.Type() == fastjson.TypeString {
+				return Text(v), true
+			}
+		}
+	}
+	return "", false
+}
+
+// Joined returns the texts of content, which has one of the shapes of Turn, without the parts that are not text.
+func Joined(content *fastjson.Value) string {
+	if content == nil {
+		return ""
+	}
+	if content.Type() != fastjson.TypeArray {
+		text, _ := partText(content)
+		return text
+	}
+	all := ""
+	for _, part := range content.GetArray() {
+		if text, ok := partText(part); ok && all == "" {
+			all = text
+		} else if ok {
+			all += "\n" + text
+		}
+	}
+	return all
+}
+
+// SplitSystem takes the system and developer turns from the head of a conversation, which some APIs put there, and
+// returns their texts and the rest.
+func SplitSystem(turns []palladium.Message) (string, []palladium.Message) {
+	system, n := "", 0
+	for n < len(turns) && (turns[n].Role == "system" || turns[n].Role == "developer") {
+		if n == 0 {
+			system = turns[0].Text
+		} else {
+			system += "\n" + turns[n].Text
+		}
+		n++
+	}
+	return system, turns[:copy(turns, turns[n:])]
+}
+
+// Seconds turns a Unix time in seconds into milliseconds; ok is false outside the years 1970 to 9999.
+func Seconds(s float64) (ms int64, ok bool) {
+	return int64(math.Round(s * 1000)), s > 0 && s < 253_402_300_800
+}
