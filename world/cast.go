@@ -68,7 +68,7 @@ func (w *World) populate() *cast {
 	for range s.Benign.Apps {
 		acc, wire := b.account(ClassApp, "")
 		wire.place = placeCloud
-		b.solo(acc, wire, b.program(), b.appClock(13))
+		b.solo(acc, wire, b.program(), b.appClock(5))
 	}
 	for _, class := range HardNegatives() {
 		for range s.Benign.Groups[class] {
@@ -204,7 +204,8 @@ func (b *caster) ownForm() form {
 	return out
 }
 
-// appClock makes the clock of an application with mean requests a day, heavy-tailed.
+// appClock makes the clock of an application with mean requests a day, heavy-tailed. A rare heavy one is
+// cut at 2,000 a day.
 func (b *caster) appClock(mean float64) *shaped {
 	perDay := mean * b.s.Style.Rate * math.Exp(1.3*b.r.NormFloat64()-1.3*1.3/2)
 	return &shaped{shape: &b.c.shapes[b.r.IntN(len(b.c.shapes))], perDay: min(2000, max(0.3, perDay)), phase: b.r.Int64N(7 * day)}

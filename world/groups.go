@@ -60,28 +60,28 @@ func (b *caster) house(class Class, name string) {
 	switch class {
 	case ClassSupport:
 		f.system = b.c.book.System(seed)
-		v, k = &supportBot{f: f, app: seed, intents: b.intents()}, &flat{perDay: 40 * b.s.Style.Rate * float64(len(accounts)), rhythm: 0.7}
+		v, k = &supportBot{f: f, app: seed, intents: b.intents()}, &flat{perDay: 15 * b.s.Style.Rate * float64(len(accounts)), rhythm: 0.7}
 	case ClassNightly, ClassDrift:
 		v = &worker{f: f, kind: ClassDrift, own: seed}
 		if class == ClassNightly {
 			v = b.examiner(60 + b.r.IntN(100))
 		}
-		k = &cron{period: day, phase: b.r.Int64N(day), size: 40, gap: 3 * second}
+		k = &cron{period: day, phase: b.r.Int64N(day), size: 12 + b.r.IntN(20), gap: 3 * second}
 	case ClassJudge:
 		f.words = 15
-		v, k = &judging{f: f, rubric: string(b.c.book.Passage(nil, seed, 4)), own: seed}, b.appClock(40)
+		v, k = &judging{f: f, rubric: string(b.c.book.Passage(nil, seed, 4)), own: seed}, b.appClock(15)
 	case ClassSynthetic:
 		f.words = 200
-		v, k = &worker{f: f, kind: class, own: seed, head: b.c.book.Form(seed, false)[0]}, b.appClock(60*float64(len(accounts)))
+		v, k = &worker{f: f, kind: class, own: seed, head: b.c.book.Form(seed, false)[0]}, b.appClock(25*float64(len(accounts)))
 	case ClassReview:
 		f.system = b.c.book.System(seed)
 		v, k = &worker{f: f, kind: class, own: seed, head: "Review this change.\n"}, b.appClock(12*float64(len(accounts)))
 	case ClassBackfill:
-		v, k = &worker{f: f, kind: class, own: seed, head: "Summarise for the index:\n"}, &burst{start: b.someday(), gap: 4 * second, left: b.size(200, 1500)}
+		v, k = &worker{f: f, kind: class, own: seed, head: "Summarise for the index:\n"}, &burst{start: b.someday(), gap: 4 * second, left: b.size(150, 900)}
 	case ClassShared, ClassGateway:
 		v, k = b.crowdOf(10+20*len(accounts)), &flat{perDay: 15 * b.s.Style.Rate * float64(len(accounts)), rhythm: 0.9, zone: b.r.Int64N(day)}
 	case ClassCron:
-		v, k = b.program(), &cron{period: []int64{hour, 4 * hour, 6 * hour, day, 30 * minute}[b.r.IntN(5)], phase: b.r.Int64N(hour), size: b.size(1, 8), gap: 2 * second}
+		v, k = b.program(), &cron{period: []int64{2 * hour, 4 * hour, 6 * hour, day, hour}[b.r.IntN(5)], phase: b.r.Int64N(hour), size: b.size(1, 5), gap: 2 * second}
 	case ClassAudit:
 		p := b.program()
 		p.f.system += string(b.c.book.Cue(nil, seed)) + " It is kept for the auditors."
@@ -201,8 +201,8 @@ func (b *caster) evaluators(class Class, name string) {
 	accounts, wires := b.members(class, name, b.size(5, 25))
 	list := b.c.benches[b.r.IntN(len(b.c.benches))]
 	for i, acc := range accounts {
-		size := b.size(60, 500)
-		if b.r.IntN(40) == 0 {
+		size := b.size(60, 350)
+		if b.r.IntN(80) == 0 {
 			size = len(list)
 		}
 		v := b.examiner(size)
