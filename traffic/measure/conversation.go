@@ -100,25 +100,27 @@ func push(chain []uint64, h uint64) []uint64 {
 }
 
 // history samples what was sent besides the last user message, newest first, within a budget of bytes.
-func (m *Meter) history(e *palladium.Exchange, last int) {
+func (m *Meter) history(e *palladium.Exchange, system, last int) {
 	budget := historyBytes
+	m.within.lastAt, m.within.oldest = last, len(e.Messages)
 	for i := len(e.Messages) - 1; i >= 0 && budget > 0; i-- {
-		if i == last || len(e.Messages[i].Text) < 2*quoteWords || roleOf(e.Messages[i].Role) == roleSystem {
+		m.within.oldest = i
+		if i == last || i == system || len(e.Messages[i].Text) < quoteWords {
 			continue
 		}
 		m.read(e.Messages[i].Text)
 		budget -= m.text.bytes
-		m.within.history = m.sample(m.within.history)
+		m.within.history, _ = m.sample(m.within.history, m.within.at[:0])
 	}
 }
 
 // sample appends the long shingles of the text read last whose hash is a multiple of eight: a property of the shingle
 // alone, so that two texts with a passage in common sample the same part of it. The hash is a polynomial in the words,
-// rolled along the text.
-func (m *Meter) sample(out []uint64) []uint64 {
+// rolled along the text. For each it appends to at where in the text it begins.
+func (m *Meter) sample(out []uint64, at []uint32) ([]uint64, []uint32) {
 	w := m.text.exact[:m.text.n]
 	if len(w) < quoteWords {
-		return out
+		return out, at
 	}
 	base := m.k[5]
 	var h uint64
@@ -132,9 +134,10 @@ func (m *Meter) sample(out []uint64) []uint64 {
 	for i := quoteWords; ; i++ {
 		if s := mix(h^m.k[6], m.k[4]); s&quoteMask == 0 {
 			out = append(out, nonzero(s))
+			at = append(at, m.text.at[i-quoteWords])
 		}
 		if i == len(w) {
-			return out
+			return out, at
 		}
 		h = h*base + w[i] - w[i-quoteWords]*drop
 	}
@@ -153,27 +156,44 @@ func (m *Meter) quotes(o *palladium.Observation) {
 }
 
 // answer fills Answer and Answers.
-func (m *Meter) answer(text string, o *palladium.Observation) {
-	h := m.read(text)
+func (m *Meter) answer(e *palladium.Exchange, o *palladium.Observation) {
+	h := m.read(e.Output)
 	if m.text.n < answerWords {
 		return
 	}
 	o.Answer = h
 	s := &m.within
-	if s.answer = m.sample(s.answer); len(s.answer) == 0 {
+	if s.answer, s.at = m.sample(s.answer, s.at[:0]); len(s.answer) == 0 {
 		return
 	}
 	clear(s.table[:])
 	s.note(s.last)
 	s.note(s.history)
 	s.note(s.system)
-	fresh := s.answer[:0]
-	for _, h := range s.answer {
+	fresh, at := s.answer[:0], s.at[:0]
+	for i, h := range s.answer {
 		if !s.sent(h) {
-			fresh = append(fresh, h)
+			fresh, at = append(fresh, h), append(at, s.at[i])
 		}
 	}
+	if len(fresh) > 0 && partly(e, s.oldest) {
+		fresh = m.unread(e, e.Output, fresh, at)
+	}
 	o.Answers = smallest(o.Answers, fresh, MaxAnswers)
+}
+
+// partly reports whether some of the request was not turned into words: the middle of a long text, or the messages
+// before the oldest one read.
+func partly(e *palladium.Exchange, oldest int) bool {
+	if oldest > 0 || len(e.System) > headBytes+tailBytes {
+		return true
+	}
+	for i := range e.Messages {
+		if len(e.Messages[i].Text) > headBytes+tailBytes {
+			return true
+		}
+	}
+	return false
 }
 
 // note enters samples of the request. Beyond three quarters of the table, which no measured text reaches but by a

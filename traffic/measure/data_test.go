@@ -106,7 +106,7 @@ func TestCueRates(t *testing.T) {
 					continue
 				}
 				share := float64(n) / float64(len(all))
-				says = append(says, fmt.Sprintf("%s %.2f%%", measure.CueNames(1<<i)[0], 100*share))
+				says = append(says, fmt.Sprintf("%s %.2f%%", measure.CueNames(1 << i)[0], 100*share))
 				if kind == "human" && share >= 0.02 && n > 2 {
 					t.Errorf("%s: %.1f%% of people's prompts show %v", name, 100*share, measure.CueNames(1<<i))
 				}

@@ -71,6 +71,7 @@ type Meter struct {
 	winnow []uint64
 	terms  [1024]uint64 // bitmap over 16-bit terms
 	within sampled
+	probes probes
 	cues   matcher
 	system []systemPrompt
 }
@@ -78,6 +79,8 @@ type Meter struct {
 // sampled holds the long shingles of one exchange by where they stand.
 type sampled struct {
 	last, history, system, answer []uint64
+	at                            []uint32     // where those of the answer begin
+	lastAt, oldest                int          // index of the last user message, and of the oldest message read
 	table                         [2048]uint64 // those of the request, hashed in place
 }
 
@@ -86,7 +89,7 @@ type systemPrompt struct {
 	hash    uint64
 	cues    groupSet
 	n       int
-	samples [64]uint64
+	samples [128]uint64
 }
 
 // New returns a Meter for the installation's key. cues may be nil.
@@ -107,6 +110,7 @@ func New(key [32]byte, cues *Cues) *Meter {
 		grams:  make([]uint64, 0, maxWords),
 		winnow: make([]uint64, 0, maxWords),
 		system: make([]systemPrompt, 128),
+		within: sampled{at: make([]uint32, 0, maxWords)},
 	}
 	for i := range m.k {
 		m.k[i] = seed(4+i) | 1
@@ -137,15 +141,15 @@ func (m *Meter) Measure(e *palladium.Exchange, o *palladium.Observation) {
 	s := &m.within
 	s.last, s.history, s.system, s.answer = s.last[:0], s.history[:0], s.system[:0], s.answer[:0]
 	var cues groupSet
-	m.systemPrompt(e, o, &cues)
+	system := m.systemPrompt(e, o, &cues)
 	last := m.conversation(e, o)
 	if last >= 0 {
 		m.lastMessage(e.Messages[last].Text, o, &cues)
 	}
 	o.Cues |= m.cues.judge(&cues)
-	m.history(e, last)
+	m.history(e, system, last)
 	if e.Output != "" {
-		m.answer(e.Output, o)
+		m.answer(e, o)
 	}
 	m.quotes(o)
 	m.text.forget()
@@ -163,22 +167,23 @@ func (m *Meter) lastMessage(s string, o *palladium.Observation, cues *groupSet) 
 	m.pairUp(w)
 	m.fingerprint(w, o)
 	m.cues.match(w, m.pairs, cues)
-	m.within.last = m.sample(m.within.last)
+	m.within.last, _ = m.sample(m.within.last, m.within.at[:0])
 }
 
 // systemPrompt hashes the system prompt, wherever it was sent, and reads its cues. A prompt met before is not read again.
-func (m *Meter) systemPrompt(e *palladium.Exchange, o *palladium.Observation, cues *groupSet) {
-	text := e.System
+// It returns the index of the message that was taken for the system prompt, or -1.
+func (m *Meter) systemPrompt(e *palladium.Exchange, o *palladium.Observation, cues *groupSet) int {
+	text, at := e.System, -1
 	if text == "" {
 		for i := range e.Messages {
 			if roleOf(e.Messages[i].Role) == roleSystem {
-				text = e.Messages[i].Text
+				text, at = e.Messages[i].Text, i
 				break
 			}
 		}
 	}
 	if text = strings.TrimSpace(text); text == "" {
-		return
+		return at
 	}
 	o.System = nonzero(xxh3.HashStringSeed(text, m.textSeed))
 	known := &m.system[o.System%uint64(len(m.system))]
@@ -188,13 +193,14 @@ func (m *Meter) systemPrompt(e *palladium.Exchange, o *palladium.Observation, cu
 		m.pairUp(w)
 		known.hash, known.cues = o.System, groupSet{}
 		m.cues.match(w, m.pairs, &known.cues)
-		m.within.system = m.sample(m.within.system)
+		m.within.system, _ = m.sample(m.within.system, m.within.at[:0])
 		known.n = len(smallest(known.samples[:0], m.within.system, len(known.samples)))
 	}
 	for i, g := range known.cues {
 		cues[i] |= g
 	}
 	m.within.system = append(m.within.system[:0], known.samples[:known.n]...)
+	return at
 }
 
 // pairUp fills m.pairs with the hashes of each word of w and the next.

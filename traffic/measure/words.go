@@ -22,6 +22,7 @@ type words struct {
 	f     int                               // bytes of fold in use
 	exact [maxWords]uint64
 	class [maxWords]uint64
+	at    [maxWords]uint32 // where in the text the word begins; beyond 4 GiB, modulo that
 	n     int
 	bytes int // of the text that were read
 }
@@ -64,11 +65,11 @@ func (m *Meter) read(s string) uint64 {
 	m.text.f, m.text.n, m.text.bytes = 0, 0, len(s)
 	var whole uint64
 	if len(s) <= headBytes+tailBytes {
-		m.scan(s)
+		m.scan(s, 0)
 	} else {
 		head, tail := cut(s)
-		m.scan(s[:head])
-		m.scan(s[tail:])
+		m.scan(s[:head], 0)
+		m.scan(s[tail:], tail)
 		m.text.bytes = head + len(s) - tail
 		whole = xxh3.HashStringSeed(s[head:tail], m.textSeed)
 	}
@@ -107,12 +108,13 @@ func (m *Meter) wordCount(n int) uint32 {
 	return clamp32(int(float64(m.text.n) * float64(n) / float64(m.text.bytes)))
 }
 
-// scan appends the words of s.
-func (m *Meter) scan(s string) {
+// scan appends the words of s, which begins at byte base of its text.
+func (m *Meter) scan(s string, base int) {
 	t := &m.text
 	f, n := t.f, t.n
 	for i := 0; i < len(s); {
 		c := s[i]
+		t.at[n] = uint32(base + i)
 		switch m.class[c] {
 		case byteLetter:
 			start := f
