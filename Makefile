@@ -5,7 +5,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo un
 COMMIT    ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS   := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 # Inputs, not seconds: with a time, Go 1.26 now and then reports its own deadline as a failure (https://go.dev/issue/75804).
-FUZZTIME  ?= 10000x
+FUZZTIME  ?= 20000x
 BENCHTIME ?= 1s
 DATA      ?= ../shared/data
 
@@ -42,7 +42,7 @@ race:
 		echo "race: SKIPPED, the race detector needs a C compiler"; $(GO) test -short ./...; \
 	fi
 
-fuzz: ## run every fuzz target on FUZZTIME inputs (10000x)
+fuzz: ## run every fuzz target on FUZZTIME inputs (20000x)
 	@set -euo pipefail; \
 	{ grep -rl --include='*_test.go' '^func Fuzz' . || true; } | xargs -r -n1 dirname | sort -u | while read -r dir; do \
 		for target in $$($(GO) test -list '^Fuzz' $$dir | grep '^Fuzz'); do \
