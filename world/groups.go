@@ -260,7 +260,7 @@ func (b *caster) reseller(name string) {
 			w.key, w.isp = wires[0].key, wires[0].isp
 		}
 	}
-	perDay := float64(len(accounts)) * b.s.Style.Rate * (5 + 20*b.r.Float64())
+	perDay := float64(len(accounts)) * b.s.Style.Rate * (4 + 12*b.r.Float64()) * (1 - b.s.Style.MultiTurn)
 	f := b.fleetOf(accounts, wires, b.crowdOf(8*len(accounts)), &flat{perDay: perDay, rhythm: 0.5 * b.r.Float64(), zone: b.r.Int64N(day)})
 	f.failover, f.multi = 0.02*b.r.Float64(), b.s.Style.MultiTurn
 	f.random = b.r.IntN(4) == 0
