@@ -141,7 +141,7 @@ func partText(part *fastjson.Value) (string, bool) {
 		return Text(part), true
 	case fastjson.TypeObject:
 		kind := Text(part.Get("type"))
-		if kind != "" && kind != "text" && kind != "input_text" && kind != "output_text" && kind != "reasoning" {
+		if kind != "" && kind != "text" && kind != "input_text" && kind != "output_text" {
 			return "", false
 		}
 		for _, name := range []string{"text", "content"} {
