@@ -27,9 +27,9 @@ type barView struct{ X, Y, W, H, Class, Title string }
 type drawView struct{ When, Exchanges, Output string }
 
 // newTimeline draws output tokens and exchanges over time, or nil when nothing was kept. Steps are merged until at
-// most maxBars remain.
-func newTimeline(c *palladium.Campaign, d dates) *timelineView {
-	draws, step := merge(c.Detail.Timeline)
+// most bars remain.
+func newTimeline(c *palladium.Campaign, d dates, bars int) *timelineView {
+	draws, step := merge(c.Detail.Timeline, bars)
 	if len(draws) == 0 {
 		return nil
 	}
@@ -96,8 +96,8 @@ func newTimeline(c *palladium.Campaign, d dates) *timelineView {
 	return v
 }
 
-// merge sorts the steps and joins neighbours until at most maxBars remain; it returns them with their length.
-func merge(in []palladium.Draw) ([]palladium.Draw, time.Duration) {
+// merge sorts the steps and joins neighbours until at most limit remain; it returns them with their length.
+func merge(in []palladium.Draw, limit int) ([]palladium.Draw, time.Duration) {
 	if len(in) == 0 {
 		return nil, 0
 	}
@@ -110,7 +110,8 @@ func merge(in []palladium.Draw) ([]palladium.Draw, time.Duration) {
 		}
 	}
 	whole := in[len(in)-1].Start.Sub(in[0].Start) + step
-	wide := step * ((whole + step*maxBars - 1) / (step * maxBars))
+	most := step * time.Duration(limit)
+	wide := step * ((whole + most - 1) / most)
 	var out []palladium.Draw
 	for _, w := range in {
 		start := in[0].Start.Add(w.Start.Sub(in[0].Start) / wide * wide)

@@ -248,7 +248,7 @@ func (p *printer) explainCampaign(c *palladium.Campaign, r *palladium.Report, d 
 // operator is the one-operator test with its windows.
 func (p *printer) operator(c *palladium.Campaign, d dates) {
 	p.section("Test 1: is it one operator?")
-	p.say(2, capital(strength(c.OperatorP))+": "+operatorTest(c.OperatorP)+".")
+	p.say(2, verdictWords(c.OperatorP)+" "+capital(operatorTest(c.OperatorP))+".")
 	if c.Detail == nil || len(c.Detail.Days) == 0 {
 		return
 	}
@@ -273,7 +273,7 @@ func (p *printer) operator(c *palladium.Campaign, d dates) {
 // extraction is the extraction test with its inputs.
 func (p *printer) extraction(c *palladium.Campaign) {
 	p.section("Test 2: is it extraction?")
-	p.say(2, capital(strength(c.ExtractionP))+": "+extractionTest(c.ExtractionP)+".")
+	p.say(2, verdictWords(c.ExtractionP)+" "+capital(extractionTest(c.ExtractionP))+".")
 	if c.Detail == nil {
 		return
 	}

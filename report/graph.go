@@ -98,8 +98,29 @@ func draw(ls []palladium.Link, nodes int, width, height float64) network {
 	}
 	slices.SortFunc(g.edges, func(a, b edge) int { return cmp.Or(cmp.Compare(a.token, b.token), cmp.Compare(a.account, b.account)) })
 	g.edges = slices.CompactFunc(g.edges, func(a, b edge) bool { return a.token == b.token && a.account == b.account })
+	g.prune()
 	g.layOut(width, height)
 	return g
+}
+
+// prune drops the tokens that join nothing in the drawing: those with fewer than two of its accounts.
+func (g *network) prune() {
+	degree := make([]int, len(g.tokens))
+	for _, e := range g.edges {
+		degree[e.token]++
+	}
+	kept, to := g.tokens[:0], make([]int, len(g.tokens))
+	for i, t := range g.tokens {
+		to[i] = len(kept)
+		if degree[i] > 1 {
+			kept = append(kept, t)
+		}
+	}
+	g.tokens = kept
+	g.edges = slices.DeleteFunc(g.edges, func(e edge) bool { return degree[e.token] < 2 })
+	for i := range g.edges {
+		g.edges[i].token = to[g.edges[i].token]
+	}
 }
 
 // pickTokens keeps limit tokens: the best of each family, then the best of the rest. They stay in order.
@@ -135,7 +156,8 @@ func spread(as []string, limit int) []string {
 }
 
 // layOut places the nodes by the spring model of Fruchterman and Reingold (1991): nodes repel with k²/d, edges attract
-// with d²/k, moves are bounded by a falling temperature. It starts from a sunflower spiral, so it is deterministic.
+// with d²/k (less at nodes of many edges), all are drawn to the centre, and moves are bounded by a falling temperature.
+// It starts from a sunflower spiral, so it is deterministic.
 func (g *network) layOut(width, height float64) {
 	n := len(g.tokens) + len(g.accounts)
 	if n == 0 {
@@ -167,7 +189,7 @@ func (g *network) layOut(width, height float64) {
 // forces fills move with the force on each node.
 func (g *network) forces(move []point, k float64, centre point) {
 	for i := range move {
-		move[i] = point{(centre.x - g.at[i].x) * 0.12, (centre.y - g.at[i].y) * 0.2}
+		move[i] = point{(centre.x - g.at[i].x) * 0.6, (centre.y - g.at[i].y) * 1.5}
 	}
 	for i := range g.at {
 		for j := range i {
@@ -199,14 +221,14 @@ func (g *network) forces(move []point, k float64, centre point) {
 	}
 }
 
-// fit scales the drawing into the box with a margin for the symbols.
+// fit scales the drawing into the box with a margin for the symbols and their numbers.
 func (g *network) fit(width, height float64) {
 	lo, hi := point{math.Inf(1), math.Inf(1)}, point{math.Inf(-1), math.Inf(-1)}
 	for _, p := range g.at {
 		lo.x, lo.y = min(lo.x, p.x), min(lo.y, p.y)
 		hi.x, hi.y = max(hi.x, p.x), max(hi.y, p.y)
 	}
-	const margin = 18
+	const margin = 26
 	scale := func(v, lo, hi, size float64) float64 {
 		if hi-lo < 1e-9 {
 			return size / 2

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,15 +21,15 @@ var page embed.FS
 
 // Bounds that keep the page below 5 MB whatever the report holds.
 const (
-	maxSections = 40   // campaigns shown in full; the rest stand in the overview
+	maxSections = 30   // campaigns shown in full; the rest stand in the overview
 	maxRows     = 1000 // accounts of one campaign
-	allRows     = 5000 // accounts of all campaigns together
+	allRows     = 3000 // accounts of all campaigns together
 	maxNodes    = 150  // of one link graph
 	maxEdges    = 600  // of one link graph
 	maxBars     = 120  // of one timeline
 	maxLinked   = 300  // linked groups
 	maxOverview = 1000 // lines of the overview
-	maxID       = 96   // runes of an id
+	maxID       = 72   // runes of an id
 )
 
 // Meta is what the page says about its own making.
@@ -119,4 +121,57 @@ func familyClass(f palladium.Family) string {
 		}
 	}
 	return "other"
+}
+
+// marks is the set of families that one account shows, each with its place in a row of symbols.
+type marks struct {
+	Set    int // one bit for each of palladium.Families, and one for any other
+	Names  string
+	Places []markPlace
+}
+
+type markPlace struct {
+	Family string
+	X      int
+}
+
+func newMarks(es []palladium.Evidence) marks {
+	known := palladium.Families()
+	m := marks{}
+	for _, e := range es {
+		at := slices.Index(known, e.Family)
+		if at < 0 {
+			at = len(known)
+		}
+		m.Set |= 1 << at
+	}
+	var names []string
+	for i, f := range append(known, "other") {
+		if m.Set&(1<<i) != 0 {
+			name, _ := familyWords(f)
+			names = append(names, name)
+			m.Places = append(m.Places, markPlace{string(f), 20 * i})
+		}
+	}
+	m.Names = strings.Join(names, ", ")
+	return m
+}
+
+// Count is the number of families in m.
+func (m marks) Count() int { return len(m.Places) }
+
+// marks returns the sets that occur on the page, each once: the page defines each as a symbol and its rows refer to it.
+func (v *pageView) marks() []marks {
+	seen := make(map[int]marks)
+	for i := range v.Campaigns {
+		for _, a := range v.Campaigns[i].Accounts {
+			seen[a.Marks.Set] = a.Marks
+		}
+	}
+	delete(seen, 0)
+	var out []marks
+	for _, set := range slices.Sorted(maps.Keys(seen)) {
+		out = append(out, seen[set])
+	}
+	return out
 }

@@ -92,7 +92,7 @@ func scaled(v, unit float64, word string) string {
 	return strconv.FormatFloat(significant(v/unit, 2), 'f', -1, 64) + nb + word
 }
 
-// power writes v with a power of ten: 2.5 × 10¹². Below 10,000 it writes the figure itself.
+// power writes v with a power of ten: 2.5 × 10¹². From a hundredth to a million it writes the figure itself.
 func power(v float64) string {
 	switch {
 	case math.IsNaN(v):
@@ -101,7 +101,9 @@ func power(v float64) string {
 		return "beyond" + nb + power(math.MaxFloat64)
 	case v == 0:
 		return "0"
-	case v >= 0.01 && v < 1e4:
+	case v >= 999.5 && v < 1e6:
+		return count(int64(significant(v, 3)))
+	case v >= 0.01 && v < 999.5:
 		return strconv.FormatFloat(significant(v, 3), 'f', -1, 64)
 	}
 	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(v, 'e', 1, 64), "e")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/palladium-guard/palladium"
@@ -107,7 +108,7 @@ func build(id string, stage palladium.Stage, n int, first, last time.Time, seed 
 func members(c *palladium.Campaign, n int, rng *rand.Rand) {
 	odd := hostileIDs()
 	for i := range n {
-		name := fmt.Sprintf("acct-%s-%05d", c.ID[2:], i)
+		name := fmt.Sprintf("acct-%s-%05d", strings.TrimPrefix(c.ID, "c-"), i)
 		if i >= 3 && i-3 < len(odd) && c.Stage == palladium.StageAct {
 			name = odd[i-3]
 		}
@@ -120,10 +121,20 @@ func members(c *palladium.Campaign, n int, rng *rand.Rand) {
 				m.Evidence = append(m.Evidence, palladium.Evidence{Family: e.Family, Says: e.Says, Accounts: e.Accounts - 1, Weight: e.Weight})
 			}
 		}
-		for j := range 4 {
-			f := palladium.Families()[(j*3+i%3)%8]
-			c.Detail.Links = append(c.Detail.Links, palladium.Link{Account: name, Family: f,
-				Token: fmt.Sprintf("%s %c%d", f, 'A'+rune((i*7+j)%4), (i/9+j)%3+1), Weight: 3 + rng.Float64()*6})
+		// A few tokens are held by many, most by a handful: as cards, hosts and templates are.
+		for k, kind := range []struct {
+			family palladium.Family
+			name   string
+			kinds  int
+			show   float64
+		}{
+			{palladium.Identity, "issuer range", 6, 0.9}, {palladium.Network, "client fingerprint", 3, 0.5}, {palladium.Template, "phrase", 14, 0.8},
+			{palladium.Continuity, "conversation", 60, 0.2}, {palladium.Queue, "work list", 2, 0.9}, {palladium.Parameters, "settings", 4, 0.3},
+		} {
+			if rng.Float64() < kind.show {
+				which := int(math.Pow(rng.Float64(), 1.6) * float64(kind.kinds))
+				c.Detail.Links = append(c.Detail.Links, palladium.Link{Account: name, Family: kind.family, Token: fmt.Sprintf("%s %d", kind.name, which+1), Weight: 9 - float64(k)})
+			}
 		}
 		c.Accounts = append(c.Accounts, palladium.Member{ID: name, Membership: share})
 		c.Detail.Members = append(c.Detail.Members, m)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"html/template"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 type pageView struct {
 	Policy                          string
 	Style, Script, Symbols          template.HTML
+	Marks                           []marks
 	Headline, Scope, From, To       string
 	Act, Review, Watch              string
 	Rows                            []rowView
@@ -51,7 +51,7 @@ type evidenceView struct{ Family, Name, Says, Accounts, Times, Share, Nats strin
 type accountView struct {
 	Name, Sure, Membership, Exchanges, Output, First, Last string
 	N, OutputN, FirstN, LastN                              int64
-	Families                                               []string
+	Marks                                                  marks
 }
 
 type campaignView struct {
@@ -91,6 +91,7 @@ func newPage(r *palladium.Report, m Meta) *pageView {
 	for i := range shown {
 		v.Campaigns = append(v.Campaigns, newCampaign(i, &r.Campaigns[i], r, d, shown))
 	}
+	v.Marks = v.marks()
 	v.addLinked(r.Linked)
 	for _, j := range m.Rejects[:min(len(m.Rejects), 20)] {
 		at := label(j.File, maxID)
@@ -151,7 +152,7 @@ func newRow(c *palladium.Campaign, w palladium.Window, d dates, shown bool) rowV
 	stage, _ := stageWord(c.Stage)
 	x := at(c.First)
 	v := rowView{
-		Stage: stage, ID: label(c.ID, maxID), Name: label(c.ID, maxID), Shown: shown, Before: "not detected",
+		Stage: stage, ID: label(c.ID, maxID), Name: label(c.ID, maxID), Shown: shown, Before: "not yet",
 		Accounts: count(int64(len(c.Accounts))), Output: short(c.Tokens.Output), X: coord(x), W: coord(max(2, at(c.Last)-x)),
 		Active: d.day(c.First) + " to " + d.day(c.Last),
 	}
@@ -176,8 +177,8 @@ func newCampaign(index int, c *palladium.Campaign, r *palladium.Report, d dates,
 	v := campaignView{
 		Index: index, Stage: stage, ID: label(c.ID, maxID), Name: label(c.ID, maxID), Size: count(int64(len(c.Accounts))), Claim: claim(c, r.Window, d),
 		Facts:      facts(c, d),
-		Operator:   testView{capital(strength(c.OperatorP)), capital(operatorTest(c.OperatorP)) + "."},
-		Extraction: testView{capital(strength(c.ExtractionP)), capital(extractionTest(c.ExtractionP)) + "."},
+		Operator:   testView{verdictWords(c.OperatorP), capital(operatorTest(c.OperatorP)) + "."},
+		Extraction: testView{verdictWords(c.ExtractionP), capital(extractionTest(c.ExtractionP)) + "."},
 	}
 	v.Evidence, v.Keys = evidenceViews(c), keySentence(c.Evidence)
 	for _, e := range c.CounterEvidence {
@@ -186,8 +187,7 @@ func newCampaign(index int, c *palladium.Campaign, r *palladium.Report, d dates,
 	if len(v.Counter) == 0 {
 		v.Counter = []string{noCounter}
 	}
-	rows := min(maxRows, max(25, allRows/max(1, shown)))
-	v.Accounts, v.AccountsNote = accountViews(c, d, rows)
+	v.Accounts, v.AccountsNote = accountViews(c, d, rowLimit(r.Campaigns[:shown]))
 	if c.Detail == nil {
 		return v
 	}
@@ -195,11 +195,11 @@ func newCampaign(index int, c *palladium.Campaign, r *palladium.Report, d dates,
 		v.Calibration = sentence(c.Detail.Calibration)
 	}
 	v.WhyStage, v.WouldClear = sentences(c.Detail.WhyStage), sentences(c.Detail.WouldClear)
-	v.Timeline = newTimeline(c, d)
-	nodes := maxNodes
+	nodes, bars := maxNodes, maxBars
 	if shown > 12 {
-		nodes = maxNodes * 12 / shown
+		nodes, bars = maxNodes*12/shown, maxBars/2
 	}
+	v.Timeline = newTimeline(c, d, bars)
 	v.Graph = newGraph(c, nodes)
 	v.Features = featureViews(c.Detail.Features)
 	v.Trials = trialViews(c.Detail.Days, d)
@@ -235,12 +235,13 @@ func facts(c *palladium.Campaign, d dates) []factView {
 		first, rest, _ := strings.Cut(shares(c.Detail.Models, 4), ", ")
 		out = append(out, factView{"Models", first, rest})
 	}
-	if len(c.Techniques) > 0 {
-		var names []string
-		for _, t := range c.Techniques {
-			names = append(names, technique(t))
+	for i, t := range c.Techniques {
+		name, id, _ := strings.Cut(technique(t), " (")
+		if i == 0 {
+			out = append(out, factView{"MITRE ATLAS technique", name, strings.TrimSuffix(id, ")")})
+			continue
 		}
-		out = append(out, factView{"MITRE ATLAS technique", names[0], strings.Join(names[1:], "; ")})
+		out[len(out)-1].Note += "; " + technique(t)
 	}
 	return out
 }
@@ -259,6 +260,21 @@ func evidenceViews(c *palladium.Campaign) []evidenceView {
 	return out
 }
 
+// rowLimit is how many accounts each campaign may show, so that all together stay within allRows.
+func rowLimit(cs []palladium.Campaign) int {
+	limit := maxRows
+	for ; limit > 25; limit = limit * 9 / 10 {
+		sum := 0
+		for i := range cs {
+			sum += min(limit, len(cs[i].Accounts))
+		}
+		if sum <= allRows {
+			break
+		}
+	}
+	return limit
+}
+
 // accountViews is the first limit accounts, surest first.
 func accountViews(c *palladium.Campaign, d dates, limit int) ([]accountView, string) {
 	details := memberDetails(c.Detail)
@@ -270,11 +286,7 @@ func accountViews(c *palladium.Campaign, d dates, limit int) ([]accountView, str
 			v.OutputN, v.Output = det.Tokens.Output, short(det.Tokens.Output)
 			v.FirstN, v.First = det.First.Unix(), d.minute(det.First)
 			v.LastN, v.Last = det.Last.Unix(), d.minute(det.Last)
-			for _, e := range orderEvidence(det.Evidence) {
-				if f := familyClass(e.Family); !slices.Contains(v.Families, f) {
-					v.Families = append(v.Families, f)
-				}
-			}
+			v.Marks = newMarks(det.Evidence)
 		}
 		out = append(out, v)
 	}

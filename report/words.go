@@ -149,6 +149,18 @@ func strength(p float64) string {
 	return "none"
 }
 
+// verdictWords is strength as the opening of a sentence.
+func verdictWords(p float64) string {
+	switch s := strength(p); s {
+	case "not known":
+		return "Not known."
+	case "none":
+		return "No evidence."
+	default:
+		return capital(s) + " evidence."
+	}
+}
+
 // operatorTest says what the one-operator test found, as a frequency that a reader can check against experience.
 func operatorTest(p float64) string {
 	if p > 0.2 {

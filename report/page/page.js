@@ -16,8 +16,8 @@
       if (a.dataset.target === view.id) a.setAttribute("aria-current", "page");
       else a.removeAttribute("aria-current");
     }
-    if (target === view || !target) window.scrollTo(0, 0);
-    else target.scrollIntoView({ block: "center" });
+    if (view === views[0]) window.scrollTo(0, 0);
+    else target.scrollIntoView({ block: target === view ? "start" : "center" });
     if (moved) document.getElementById("page-main").focus({ preventScroll: true });
   };
   window.addEventListener("hashchange", () => select(true));
@@ -35,10 +35,7 @@
         const numeric = body.rows.length > 0 && "v" in body.rows[0].cells[column].dataset;
         const was = head.getAttribute("aria-sort");
         const way = was ? (was === "ascending" ? -1 : 1) : (numeric ? -1 : 1);
-        const key = (row) => {
-          const cell = row.cells[column];
-          return numeric ? Number(cell.dataset.v) : cell.children.length > 1 ? String(99 - cell.children.length) : cell.textContent;
-        };
+        const key = (row) => numeric ? Number(row.cells[column].dataset.v) : row.cells[column].textContent;
         const keyed = [...body.rows].map((row, i) => [key(row), i, row]);
         keyed.sort((a, b) => (numeric ? a[0] - b[0] : a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0) * way || a[1] - b[1]);
         body.append(...keyed.map((k) => k[2]));
