@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"encoding/binary"
 	"math/bits"
 	"strings"
 	"unicode"
@@ -18,7 +19,7 @@ const maxWords = headBytes + tailBytes + 8
 // Lao, Khmer, Burmese) each character is one, so that word pairs are character pairs. A number is a word that swallows
 // the letters after its first digit; class holds one and the same value for all numbers, exact tells them apart.
 type words struct {
-	fold  [2 * (headBytes + tailBytes)]byte // the text with case and white space folded
+	fold  [2 * (headBytes + tailBytes)]byte // the text with case and white space folded, and room for one load
 	f     int                               // bytes of fold in use
 	exact [maxWords]uint64
 	class [maxWords]uint64
@@ -132,13 +133,13 @@ func (m *Meter) scan(s string, base int) {
 			if i < len(s) && c >= utf8.RuneSelf {
 				i, f = m.wordTail(s, i, f)
 			}
-			h := xxh3.HashSeed(t.fold[start:f], m.wordSeed)
+			h := m.word(start, f)
 			t.exact[n], t.class[n] = h, h
 			n++
 		case byteDigit:
 			start := f
 			i, f = m.digits(s, i, f)
-			t.exact[n], t.class[n] = xxh3.HashSeed(t.fold[start:f], m.wordSeed), m.number
+			t.exact[n], t.class[n] = m.word(start, f), m.number
 			n++
 		case byteSpace:
 			if f > 0 && t.fold[f-1] != ' ' {
@@ -211,13 +212,13 @@ func (m *Meter) foreign(s string, i, f, n int) (int, int, int) {
 			}
 			f += copy(t.fold[f:], s[i:i+size])
 		}
-		t.exact[n], t.class[n] = xxh3.HashSeed(t.fold[start:f], m.wordSeed), m.number
+		t.exact[n], t.class[n] = m.word(start, f), m.number
 		return i, f, n + 1
 	default:
 		f += utf8.EncodeRune(t.fold[f:], low)
 		i, f = m.wordTail(s, i+size, f)
 	}
-	h := xxh3.HashSeed(t.fold[start:f], m.wordSeed)
+	h := m.word(start, f)
 	t.exact[n], t.class[n] = h, h
 	return i, f, n + 1
 }
@@ -282,6 +283,23 @@ func classify(r rune) (class int, low rune) {
 		return runeHidden, r
 	}
 	return runeMark, r
+}
+
+// word hashes fold[start:end]: up to sixteen bytes by two multiply-mix steps over two overlapping loads, which takes a
+// third of the time of a call, and more by XXH3.
+func (m *Meter) word(start, end int) uint64 {
+	n := end - start
+	if n > 16 {
+		return xxh3.HashSeed(m.text.fold[start:end], m.wordSeed)
+	}
+	b := m.text.fold[start:]
+	x, y := binary.LittleEndian.Uint64(b), uint64(0)
+	if n > 8 {
+		y = binary.LittleEndian.Uint64(b[n-8:])
+	} else {
+		x &= ^uint64(0) >> (64 - 8*n)
+	}
+	return mix(mix(x^m.wordSeed, y^m.k[6])^uint64(n), m.k[7])
 }
 
 // tokens returns the word hashes of a phrase of the rule file.
