@@ -116,8 +116,21 @@ func (b *caster) solo(acc int32, w *wire, v voice, k clock) *solo {
 		from = max(from, made.UnixMilli())
 	}
 	b.actors = append(b.actors, a)
-	b.first = append(b.first, k.next(b.c, a.r, from))
+	b.first = append(b.first, settle(b.c, a.r, k, from))
 	return a
+}
+
+// settle returns the first time of k from on. A renewal clock runs for some days before, or all applications would
+// start together.
+func settle(c *Corpus, r *rand.Rand, k clock, from int64) int64 {
+	t := from
+	if _, renewal := k.(*shaped); renewal {
+		t -= r.Int64N(3 * day)
+	}
+	for t = k.next(c, r, t); t < from; {
+		t = k.next(c, r, t)
+	}
+	return t
 }
 
 // examine is a solo whose seeds count the questions.
@@ -183,6 +196,9 @@ func (b *caster) program() *program {
 	for range 1 + b.r.IntN(3) {
 		v.forms = append(v.forms, b.ownForm())
 	}
+	if b.r.IntN(6) > 0 {
+		v.about = b.c.narrow(b.r.Uint64())
+	}
 	return v
 }
 
@@ -231,7 +247,7 @@ func (b *caster) fleetOf(accounts []int32, wires []*wire, work voice, k clock) *
 }
 
 func (b *caster) launch(f *fleet) {
-	f.source = f.clock.next(b.c, f.r, f.source)
+	f.source = settle(b.c, f.r, f.clock, f.source)
 	b.actors = append(b.actors, f)
 	b.first = append(b.first, f.advance(b.c))
 }
@@ -341,6 +357,9 @@ func (b *caster) harvest(spec *CampaignSpec, key uint64) voice {
 		f.params.MaxTokens = 4096
 	}
 	v := &harvester{f: f, text: spec.Text, cues: spec.Cues, key: key, scale: b.s.Style.Length}
+	if spec.Narrow {
+		v.about = b.c.narrow(key)
+	}
 	for i := range spec.Forms {
 		own := form{b.c.book.Form(prose.Mix(key, uint64(i)), spec.Cues)}
 		if n := len(b.c.forms); n > 0 && b.r.IntN(4) > 0 {

@@ -122,11 +122,32 @@ func newShape(rates []float64, cv float64) shape {
 	return s
 }
 
-// passage appends slot text. Attackers and applications draw from separate pools.
-func (c *Corpus) passage(b []byte, seed uint64, hostile bool) []byte {
+// domain is what an application or a campaign deals with: a stretch of the slot texts, which stand in the order of
+// the data sets they come from, and a book of few topics. The zero domain is everything.
+type domain struct {
+	book  *prose.Book
+	at    uint64 // where the stretch begins
+	width int
+}
+
+// narrow returns a domain that follows from owner.
+func (c *Corpus) narrow(owner uint64) domain {
+	return domain{book: c.book.Narrow(owner, 3), at: owner, width: 150 + int(owner>>8%400)}
+}
+
+// passage appends slot text of domain d. Attackers and applications draw from separate pools.
+func (c *Corpus) passage(b []byte, seed uint64, hostile bool, d domain) []byte {
 	pool := c.appSlots
 	if hostile {
 		pool = c.slots
+	}
+	book := c.book
+	if d.book != nil {
+		book = d.book
+	}
+	if d.width > 0 && len(pool) > d.width {
+		at := int(d.at % uint64(len(pool)-d.width))
+		pool = pool[at : at+d.width]
 	}
 	if len(pool) == 0 {
 		side := uint64(0)
@@ -135,11 +156,13 @@ func (c *Corpus) passage(b []byte, seed uint64, hostile bool) []byte {
 		}
 		switch seed % 4 {
 		case 0:
-			return c.book.Math(b, prose.Mix(seed, side))
+			if d.book == nil {
+				return book.Math(b, prose.Mix(seed, side))
+			}
 		case 1:
-			return c.book.Code(b, prose.Mix(seed, side))
+			return book.Code(b, prose.Mix(seed, side))
 		}
-		return c.book.Passage(b, prose.Mix(seed, side), 1+int(seed>>8%3))
+		return book.Passage(b, prose.Mix(seed, side), 1+int(seed>>8%3))
 	}
 	text := pool[seed%uint64(len(pool))]
 	if other := pool[(seed>>20)%uint64(len(pool))]; seed>>60 < 6 {
@@ -160,10 +183,10 @@ func cutAt(s string, i int) int {
 }
 
 // fill appends f with its slots filled.
-func (c *Corpus) fill(b []byte, f form, seed uint64, hostile bool) []byte {
+func (c *Corpus) fill(b []byte, f form, seed uint64, hostile bool, d domain) []byte {
 	for i, p := range f.parts {
 		if i > 0 {
-			b = c.passage(b, prose.Mix(seed, uint64(i)), hostile)
+			b = c.passage(b, prose.Mix(seed, uint64(i)), hostile, d)
 		}
 		b = append(b, p...)
 	}

@@ -232,6 +232,7 @@ type harvester struct {
 	forms []form
 	cues  bool
 	list  []string
+	about domain
 	key   uint64  // of the fleet: answers follow from it
 	scale float64 // length of answers, relative
 }
@@ -252,7 +253,11 @@ func (v *harvester) say(c *Corpus, b []byte, seed uint64, turn int) []byte {
 	switch v.text {
 	case TextGenerated, TextQueue:
 		if len(v.list) == 0 {
-			b = c.book.Instruct(b, h)
+			if v.about.book != nil {
+				b = v.about.book.Instruct(b, h)
+			} else {
+				b = c.book.Instruct(b, h)
+			}
 			break
 		}
 		i := permute((seed+uint64(turn)*977)%uint64(len(v.list)), uint64(len(v.list)), v.key)
@@ -261,12 +266,12 @@ func (v *harvester) say(c *Corpus, b []byte, seed uint64, turn int) []byte {
 		f := v.forms[h%uint64(len(v.forms))]
 		for i, p := range f.parts {
 			if i > 0 {
-				b = c.passage(b, prose.Mix(h, uint64(i)), true)
+				b = c.passage(b, prose.Mix(h, uint64(i)), true, v.about)
 			}
 			b = c.book.Paraphrase(b, p, prose.Mix(h, uint64(100+i)))
 		}
 	default:
-		return c.fill(b, v.forms[h>>20%uint64(len(v.forms))], h, true)
+		return c.fill(b, v.forms[h>>20%uint64(len(v.forms))], h, true, v.about)
 	}
 	if v.cues {
 		b = c.book.Cue(b, h)

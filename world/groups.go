@@ -54,6 +54,10 @@ func (b *caster) house(class Class, name string) {
 	accounts, wires := b.members(class, name, b.size(max(1, n[0]), max(1, n[1])))
 	b.oneOwner(accounts, wires, palladium.RelationTenant)
 	seed := b.r.Uint64()
+	var book *prose.Book
+	if seed%4 > 0 {
+		book = b.c.book.Narrow(seed, 2)
+	}
 	var v voice
 	var k clock
 	f := &frame{words: 60 + b.r.IntN(80), params: drawParams(b.r)}
@@ -69,15 +73,15 @@ func (b *caster) house(class Class, name string) {
 		k = &cron{period: day, phase: b.r.Int64N(day), size: 12 + b.r.IntN(20), gap: 3 * second}
 	case ClassJudge:
 		f.words = 15
-		v, k = &judging{f: f, rubric: string(b.c.book.Passage(nil, seed, 4)), own: seed}, b.appClock(15)
+		v, k = &judging{f: f, rubric: string(b.c.book.Passage(nil, seed, 4)), own: seed, book: b.c.book.Narrow(seed, 4)}, b.appClock(15)
 	case ClassSynthetic:
 		f.words = 200
-		v, k = &worker{f: f, kind: class, own: seed, head: b.c.book.Form(seed, false)[0]}, b.appClock(25*float64(len(accounts)))
+		v, k = &worker{f: f, kind: class, own: seed, head: b.c.book.Form(seed, false)[0], book: book}, b.appClock(25*float64(len(accounts)))
 	case ClassReview:
 		f.system = b.c.book.System(seed)
 		v, k = &worker{f: f, kind: class, own: seed, head: "Review this change.\n"}, b.appClock(12*float64(len(accounts)))
 	case ClassBackfill:
-		v, k = &worker{f: f, kind: class, own: seed, head: "Summarise for the index:\n"}, &burst{start: b.someday(), gap: 4 * second, left: b.size(150, 900)}
+		v, k = &worker{f: f, kind: class, own: seed, head: "Summarise for the index:\n", book: book}, &burst{start: b.someday(), gap: 4 * second, left: b.size(150, 900)}
 	case ClassShared, ClassGateway:
 		v, k = b.crowdOf(10+20*len(accounts)), &flat{perDay: 15 * b.s.Style.Rate * float64(len(accounts)), rhythm: 0.9, zone: b.r.Int64N(day)}
 	case ClassCron:
@@ -336,6 +340,9 @@ func (d *disguise) disguise(b *caster, acc int32, w *wire, i int) {
 		a.Payment, a.BIN = d.payments[i%len(d.payments)], d.bin
 	case IdentityVirtual:
 		a.Payment, a.BIN = "pay-"+hex(b.r.Uint64(), 14), d.bin
+	}
+	if a.Payment != "" && a.Plan == "free" {
+		a.Plan = "pro"
 	}
 	if d.spec.Email == EmailBatch {
 		a.EmailDomain, a.EmailShape = d.domain, d.shape

@@ -114,7 +114,7 @@ func RandomCampaign(seed uint64) CampaignSpec {
 	c := CampaignSpec{
 		Accounts: int(30 * math.Exp(r.Float64()*math.Log(20))), Rate: 4 * math.Exp(r.Float64()*math.Log(10)), Start: r.Float64() * 5,
 		Camouflage: []float64{0, 0, 0.2, 0.5, 0.8}[r.IntN(5)], Cover: pick(CoverPooled, CoverPooled, CoverPersona),
-		Text: pick(TextTemplate, TextParaphrased, TextGenerated, TextQueue), Forms: []int{0, 1, 3, 10, 40}[r.IntN(5)], Cues: r.IntN(2) == 0,
+		Text: pick(TextTemplate, TextParaphrased, TextGenerated, TextQueue), Forms: []int{0, 1, 3, 10, 40}[r.IntN(5)], Cues: r.IntN(2) == 0, Narrow: r.IntN(4) == 0,
 		Scheduler: pick(SchedulerLRU, SchedulerLRU, SchedulerRandom, SchedulerQuota), Failover: []float64{0, 0.005, 0.02, 0.05}[r.IntN(4)],
 		Jitter: []time.Duration{0, time.Minute, 10 * time.Minute, time.Hour, 24 * time.Hour}[r.IntN(5)], Rhythm: r.Float64(),
 		MultiTurn: []float64{0, 0.1, 0.4}[r.IntN(3)], Grade: []float64{0, 0, 0, 0.2}[r.IntN(4)], Pivot: r.IntN(3) == 0,

@@ -82,6 +82,7 @@ type CampaignSpec struct {
 	Cover        string        `yaml:"cover" json:"cover"`           // pooled, persona
 	Text         string        `yaml:"text" json:"text"`             // template, paraphrased, generated, queue, people, persona
 	Forms        int           `yaml:"forms" json:"forms"`           // number of wordings around the tasks
+	Narrow       bool          `yaml:"narrow" json:"narrow"`         // keeps to a few topics, as an application does
 	Cues         bool          `yaml:"cues" json:"cues"`             // wordings ask for the reasoning itself
 	Scheduler    string        `yaml:"scheduler" json:"scheduler"`   // lru, random, quota, independent
 	Failover     float64       `yaml:"failover" json:"failover"`     // share refused with 429 and sent again by another account

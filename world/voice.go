@@ -73,15 +73,15 @@ func (v *crowd) say(c *Corpus, b []byte, seed uint64, turn int) []byte {
 
 // program fills its own templates.
 type program struct {
-	f       *frame
-	forms   []form
-	hostile bool
+	f     *frame
+	forms []form
+	about domain
 }
 
 func (p *program) frame() *frame { return p.f }
 
 func (p *program) say(c *Corpus, b []byte, seed uint64, _ int) []byte {
-	return c.fill(b, p.forms[seed>>40%uint64(len(p.forms))], seed, p.hostile)
+	return c.fill(b, p.forms[seed>>40%uint64(len(p.forms))], seed, false, p.about)
 }
 
 // supportBot passes on short lines of its customers.
@@ -164,6 +164,7 @@ type judging struct {
 	f      *frame
 	rubric string
 	own    uint64
+	book   *prose.Book // of the topics it deals with
 }
 
 func (v *judging) frame() *frame { return v.f }
@@ -171,7 +172,7 @@ func (v *judging) frame() *frame { return v.f }
 func (v *judging) say(c *Corpus, b []byte, seed uint64, _ int) []byte {
 	b = append(b, v.rubric...)
 	b = append(b, "\nQuestion: "...)
-	b = c.book.Instruct(b, prose.Mix(v.own, seed))
+	b = v.book.Instruct(b, prose.Mix(v.own, seed))
 	b = append(b, "\nCandidate: "...)
 	b = c.book.Answer(b, prose.Mix(v.own, prose.Mix(seed, 5)), 60)
 	return append(b, "\nScore 1-10:"...)
@@ -183,17 +184,22 @@ type worker struct {
 	kind Class
 	own  uint64
 	head string
+	book *prose.Book // of the topics it deals with; nil = all
 }
 
 func (v *worker) frame() *frame { return v.f }
 
 func (v *worker) say(c *Corpus, b []byte, seed uint64, _ int) []byte {
 	b = append(b, v.head...)
+	book := c.book
+	if v.book != nil {
+		book = v.book
+	}
 	switch v.kind {
 	case ClassReview:
 		return c.book.Diff(b, v.own, seed)
 	case ClassBackfill:
-		return c.book.Passage(b, prose.Mix(v.own, seed), 6)
+		return book.Passage(b, prose.Mix(v.own, seed), 6)
 	case ClassDrift:
 		return c.book.Instruct(b, prose.Mix(v.own, seed%40))
 	case ClassTool:
@@ -203,7 +209,7 @@ func (v *worker) say(c *Corpus, b []byte, seed uint64, _ int) []byte {
 		}
 		return c.book.Ask(b, v.own, seed, 0)
 	}
-	return c.book.Instruct(b, prose.Mix(v.own, seed))
+	return book.Instruct(b, prose.Mix(v.own, seed))
 }
 
 // wordsOf returns the length of an answer of f, in words, for one seed.

@@ -55,6 +55,16 @@ func New(seed uint64) *Book {
 // Topics returns the number of topics.
 func (k *Book) Topics() int { return len(k.topics) }
 
+// Narrow returns a book with the same words that speaks of a few topics only, which follow from owner.
+func (k *Book) Narrow(owner uint64, topics int) *Book {
+	narrow := *k
+	narrow.topics = make([]topic, 0, topics)
+	for i := range uint64(topics) {
+		narrow.topics = append(narrow.topics, k.topics[Mix(owner, 200+i)%uint64(len(k.topics))])
+	}
+	return &narrow
+}
+
 // lines splits a table into its non-empty lines.
 func lines(table string) []string {
 	var out []string

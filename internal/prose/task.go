@@ -154,7 +154,9 @@ func (k *Book) Math(b []byte, seed uint64) []byte {
 // Code appends a programming task.
 func (k *Book) Code(b []byte, seed uint64) []byte {
 	s := k.scene(Mix(seed, 6))
-	s.topic = &k.topics[[]int{1, 26, 27, 28, 29}[s.d.n(5)]]
+	if len(k.topics) > 29 {
+		s.topic = &k.topics[[]int{1, 26, 27, 28, 29}[s.d.n(5)]]
+	}
 	b = k.expand(b, s, s.d.pick(k.tasks.code))
 	return k.expand(b, s, s.d.pick(k.tasks.codeTail))
 }
@@ -221,7 +223,7 @@ func (k *Book) System(seed uint64) string {
 // Diff appends a small change of source code, as a review bot sends it.
 func (k *Book) Diff(b []byte, project, seed uint64) []byte {
 	s := &scene{d: dice(Mix(seed, project)), owner: project}
-	s.topic = &k.topics[26+s.d.n(4)]
+	s.topic = &k.topics[(26+s.d.n(4))%len(k.topics)]
 	b = k.expand(b, s, "--- a/{f}\n+++ b/{f}\n@@ -{i},{j} +{i},{j} @@\n")
 	for range 2 + s.d.n(8) {
 		b = append(b, " +-"[s.d.n(3)])
