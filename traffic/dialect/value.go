@@ -113,23 +113,17 @@ func Turn(into []palladium.Message, role string, content *fastjson.Value) []pall
 		}
 		return append(into, palladium.Message{Role: role, Digest: Digest(content)})
 	}
-	at := len(into)
-	texts := 0
+	text, some := joined(content)
+	if some {
+		into = append(into, palladium.Message{Role: role, Text: text})
+	}
 	for _, part := range content.GetArray() {
-		text, ok := partText(part)
-		switch {
-		case !ok:
+		if _, ok := partText(part); !ok {
+			some = true
 			into = append(into, palladium.Message{Role: role, Digest: Digest(part)})
-		case texts == 0:
-			into = append(into, palladium.Message{})
-			copy(into[at+1:], into[at:])
-			into[at] = palladium.Message{Role: role, Text: text}
-			texts++
-		default:
-			into[at].Text = strings.Join([]string{into[at].Text, text}, "\n")
 		}
 	}
-	if len(into) == at {
+	if !some {
 		into = append(into, palladium.Message{Role: role})
 	}
 	return into
@@ -162,30 +156,60 @@ func Joined(content *fastjson.Value) string {
 		text, _ := partText(content)
 		return text
 	}
-	all := ""
-	for _, part := range content.GetArray() {
-		if text, ok := partText(part); ok && all == "" {
-			all = text
-		} else if ok {
-			all += "\n" + text
+	text, _ := joined(content)
+	return text
+}
+
+// joined joins the texts of an array of parts and reports whether there are any. One text alone is not copied.
+func joined(parts *fastjson.Value) (string, bool) {
+	var l Lines
+	for _, part := range parts.GetArray() {
+		if text, ok := partText(part); ok {
+			l.Add(text)
 		}
 	}
-	return all
+	return l.String(), l.n > 0
+}
+
+// Lines joins texts with line breaks, without copying a text that stays alone.
+type Lines struct {
+	n     int
+	first string
+	rest  strings.Builder
+}
+
+// Add appends a text.
+func (l *Lines) Add(text string) {
+	l.n++
+	if l.n == 1 {
+		l.first = text
+		return
+	}
+	if l.n == 2 {
+		l.rest.WriteString(l.first)
+	}
+	l.rest.WriteByte('\n')
+	l.rest.WriteString(text)
+}
+
+// String returns what was added.
+func (l *Lines) String() string {
+	if l.n < 2 {
+		return l.first
+	}
+	return l.rest.String()
 }
 
 // SplitSystem takes the system and developer turns from the head of a conversation, which some APIs put there, and
 // returns their texts and the rest.
 func SplitSystem(turns []palladium.Message) (string, []palladium.Message) {
-	system, n := "", 0
+	var system Lines
+	n := 0
 	for n < len(turns) && (turns[n].Role == "system" || turns[n].Role == "developer") {
-		if n == 0 {
-			system = turns[0].Text
-		} else {
-			system += "\n" + turns[n].Text
-		}
+		system.Add(turns[n].Text)
 		n++
 	}
-	return system, turns[:copy(turns, turns[n:])]
+	return system.String(), turns[:copy(turns, turns[n:])]
 }
 
 // Seconds turns a Unix time in seconds into milliseconds; ok is false outside the years 1970 to 9999.

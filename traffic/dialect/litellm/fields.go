@@ -186,16 +186,13 @@ func answer(r, choice *fastjson.Value) string {
 			return s
 		}
 	}
-	all := ""
+	var all dialect.Lines
 	for _, item := range r.GetArray("output") {
 		if s := dialect.Joined(item.Get("content")); s != "" && dialect.Text(item.Get("type")) != "reasoning" {
-			if all != "" {
-				all += "\n"
-			}
-			all += s
+			all.Add(s)
 		}
 	}
-	return all
+	return all.String()
 }
 
 // usage reads the tokens. Details are in the response, or in the metadata when the response was not logged.

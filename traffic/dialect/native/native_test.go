@@ -175,6 +175,19 @@ func TestDecoderForgetsTheLineBefore(t *testing.T) {
 	}
 }
 
+// TestLongLinesTakeLinearTime would take minutes if escapes or brackets made the scanner look at the line again.
+func TestLongLinesTakeLinearTime(t *testing.T) {
+	const n = 4 << 20
+	head := `{"kind":"exchange","id":"a","time":"2026-01-01T00:00:00Z","account":"b","output":"`
+	for _, fill := range []string{`\n`, `\"`, `\\`, `\u00e9`, `","x":"\t`, `","x":[{},"`, "é"} {
+		begin := time.Now()
+		_ = new(Decoder).Decode([]byte(head+strings.Repeat(fill, n/len(fill))+`"}`), func(*dialect.Record) error { return nil })
+		if d := time.Since(begin); d > 2*time.Second {
+			t.Errorf("%q takes %v", fill, d)
+		}
+	}
+}
+
 func TestSniff(t *testing.T) {
 	for line, want := range map[string]bool{
 		`{"kind":"exchange","id":"a"}`:                    true,

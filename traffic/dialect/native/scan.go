@@ -139,16 +139,20 @@ func controlAt(b []byte) int {
 	return -1
 }
 
-// escaped reads a string that holds a backslash before its first quote. It copies runs between escapes whole.
+// escaped reads a string that holds a backslash before its first quote. It copies runs between escapes whole, and
+// looks for the closing quote again only when the one it found was an escaped one.
 func (s *scanner) escaped(start int) (string, error) {
-	begin, i := len(s.text), start
+	begin, i, end := len(s.text), start, -1
 	for {
-		n := quote(s.b[i:])
-		if n < 0 {
-			s.i = len(s.b)
-			return "", s.fail("string without an end")
+		if end < i {
+			n := quote(s.b[i:])
+			if n < 0 {
+				s.i = len(s.b)
+				return "", s.fail("string without an end")
+			}
+			end = i + n
 		}
-		stop := min(i+n, s.escape)
+		stop := min(end, s.escape)
 		if !s.plain {
 			if at := controlAt(s.b[i:stop]); at >= 0 {
 				s.i = i + at
@@ -156,11 +160,11 @@ func (s *scanner) escaped(start int) (string, error) {
 			}
 		}
 		s.text = append(s.text, s.b[i:stop]...)
-		if stop != s.escape {
-			s.i = stop + 1
+		s.i = stop
+		if stop == end {
+			s.i++
 			return unsafe.String(unsafe.SliceData(s.text[begin:]), len(s.text)-begin), nil
 		}
-		s.i = stop
 		var err error
 		if i, err = s.unescape(stop); err != nil {
 			return "", err

@@ -9,8 +9,8 @@ import (
 	"github.com/palladium-guard/palladium/traffic/dialect"
 )
 
-// maxKeys is how many keys of one nested list are looked at.
-const maxKeys = 1024
+// maxKeys is how many keys of one nested or inherited list are looked at.
+const maxKeys = 256
 
 // view is the attributes of one operation.
 type view struct {
@@ -52,7 +52,10 @@ func (w *view) any(names []string) *fastjson.Value {
 	}
 	for _, list := range w.above {
 		for _, n := range names {
-			for _, a := range list.GetArray() {
+			for i, a := range list.GetArray() {
+				if i == maxKeys {
+					break
+				}
 				if dialect.Text(a.Get("key")) == n {
 					return w.d.plain(a.Get("value"))
 				}

@@ -42,7 +42,6 @@ type source struct {
 	start  Position
 	format *dialect.Format // nil until the first lines were seen
 	first  int64           // Unix ms of about the first exchange; the smallest number when not known
-	broken bool            // could not be looked through: already reported
 }
 
 // find lists the files in the order in which they are named, directories walked in the order of names.
