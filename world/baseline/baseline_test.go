@@ -287,7 +287,7 @@ func TestManyAccounts(t *testing.T) {
 	e := new(palladium.Exchange)
 	for i := range accounts * each {
 		a := r.IntN(accounts)
-		o = palladium.Observation{Account: ids[a], Time: start + int64(i)*2000, IP: uint64(a/3) + 1, Net: uint64(a/9) + 1,
+		o = palladium.Observation{Account: ids[a], Time: start + int64(i)*20_000, IP: uint64(a/3) + 1, Net: uint64(a/9) + 1,
 			Prompt: r.Uint64(), System: uint64(a%400) + 1, Client: 1, Terms: o.Terms[:0]}
 		for range 40 {
 			o.Terms = append(o.Terms, uint16(r.Uint32()))
