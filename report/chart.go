@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/palladium-guard/palladium"
@@ -37,10 +38,7 @@ func newTimeline(c *palladium.Campaign, d dates, bars int) *timelineView {
 	at := func(t time.Time) float64 {
 		return 1000 * min(1, max(0, float64(t.Sub(from))/float64(to.Sub(from))))
 	}
-	v := &timelineView{Step: span(step)}
-	if step == time.Hour || step == 24*time.Hour {
-		v.Step = map[time.Duration]string{time.Hour: "hour", 24 * time.Hour: "day"}[step]
-	}
+	v := &timelineView{Step: strings.TrimPrefix(span(step), "1"+nb)}
 	if c.DetectedAt != nil {
 		v.Mark, v.Detected = coord(at(*c.DetectedAt)), "detected "+beforeDetection(c, d)
 	}
@@ -53,13 +51,13 @@ func newTimeline(c *palladium.Campaign, d dates, bars int) *timelineView {
 		{"Exchanges", "low", func(w palladium.Draw) int64 { return w.Exchanges }},
 	} {
 		p := panelView{Name: q.name, Class: q.class}
-		top, most := int64(1), draws[0]
+		most := draws[0]
 		for _, w := range draws {
 			if q.of(w) > q.of(most) {
 				most = w
 			}
 		}
-		top = max(top, q.of(most))
+		top := max(1, q.of(most))
 		p.Top = short(top)
 		p.Alt = fmt.Sprintf("%s per %s from %s to %s; the most, %s, from %s", q.name, v.Step, d.minute(from), d.minute(to), short(q.of(most)), d.minute(most.Start))
 		if c.DetectedAt != nil {
@@ -242,24 +240,24 @@ type trialView struct{ When, Accounts, P, E, Total, W string }
 
 // trialViews lists the windows of the one-operator test with the running product of their factors.
 func trialViews(ts []palladium.OperatorTrial, d dates) []trialView {
-	var logs []float64
-	sum, most := 0.0, 1.0
-	for _, t := range ts {
+	var out []trialView
+	sum, logs, most := 0.0, make([]float64, len(ts)), 1.0
+	for i, t := range ts {
 		sum += math.Log10(t.E)
-		logs = append(logs, sum)
+		logs[i] = sum
 		if !math.IsInf(sum, 0) {
 			most = max(most, sum)
 		}
-	}
-	var out []trialView
-	for i, t := range ts {
 		when := d.minute(t.From)
 		if t.To.Sub(t.From) == 24*time.Hour && t.From.UTC().Truncate(24*time.Hour).Equal(t.From) {
 			when = d.day(t.From)
 		} else if !t.To.IsZero() {
 			when += " to " + d.minute(t.To)
 		}
-		out = append(out, trialView{when, count(int64(t.Accounts)), oneIn(t.P), power(t.E), power(math.Pow(10, logs[i])), coord(200 * max(0, logs[i]/most))})
+		out = append(out, trialView{when, count(int64(t.Accounts)), oneIn(t.P), power(t.E), power(math.Pow(10, sum)), ""})
+	}
+	for i := range out {
+		out[i].W = coord(200 * min(1, max(0, logs[i]/most)))
 	}
 	return out[max(0, len(out)-400):]
 }

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -27,87 +26,85 @@ func Explain(w io.Writer, r *palladium.Report, id string, o Options) error {
 	r = ordered(r)
 	p := newPrinter(o)
 	d := datesOf(r.Window.From, r.Window.To)
-	group, err := findGroup(r, id)
+	all := groups(r)
+	holder, m := holderOf(all, id)
+	seen, found := palladium.MemberDetail{}, false
+	if holder.id == "" && o.Seen != nil {
+		seen, found = o.Seen(id)
+	}
+	named, err := find(all, id, found || holder.id != "")
 	if err != nil {
 		return err
 	}
-	c, l, m := findAccount(r, id)
 	switch {
-	case group != "":
-		p.group(r, group, d, o)
-	case c != nil:
-		p.member(r, c, m, d, o)
-	case l != nil:
-		p.linkedMember(l, m, d, o)
-	default:
-		var seen palladium.MemberDetail
-		found := false
-		if o.Seen != nil {
-			seen, found = o.Seen(id)
-		}
-		if !found {
-			return unknown(r, id, o)
-		}
+	case named.campaign != nil:
+		p.explainCampaign(named.campaign, r, d, o)
+	case named.linked != nil:
+		p.explainLinked(named.linked, o)
+	case holder.campaign != nil:
+		p.member(r, holder.campaign, m, d, o)
+	case holder.linked != nil:
+		p.linkedMember(holder.linked, m, d, o)
+	case found:
 		p.outsider(id, seen, d)
+	default:
+		return unknown(all, id, o)
 	}
-	if group != "" && (c != nil || l != nil) {
+	if named.id != "" && holder.id != "" {
 		p.section("There is also an account of this id")
-		p.say(2, "It belongs to "+label(groupOf(c, l), 64)+".")
+		p.say(2, "It belongs to "+label(holder.id, 64)+".")
 	}
 	return p.flush(w)
 }
 
-// findGroup returns the id of the campaign or linked group that id names or begins, or "" when there is none.
-func findGroup(r *palladium.Report, id string) (string, error) {
-	var hits []string
-	for _, g := range groups(r) {
-		if g == id {
-			return g, nil
-		}
-		if id != "" && strings.HasPrefix(g, id) {
-			hits = append(hits, g)
-		}
-	}
-	if len(hits) == 1 {
-		return hits[0], nil
-	}
-	if c, l, _ := findAccount(r, id); len(hits) == 0 || c != nil || l != nil {
-		return "", nil
-	}
-	return "", fmt.Errorf("find %s: %w: it begins %s; give more of the id", label(id, 80), ErrAmbiguous, listed(hits, 5))
+// group is a campaign or a linked group.
+type group struct {
+	id       string
+	accounts []palladium.Member
+	campaign *palladium.Campaign
+	linked   *palladium.Linked
 }
 
-func groups(r *palladium.Report) []string {
-	var out []string
+func groups(r *palladium.Report) []group {
+	var out []group
 	for i := range r.Campaigns {
-		out = append(out, r.Campaigns[i].ID)
+		c := &r.Campaigns[i]
+		out = append(out, group{c.ID, c.Accounts, c, nil})
 	}
 	for i := range r.Linked {
-		out = append(out, r.Linked[i].ID)
+		l := &r.Linked[i]
+		out = append(out, group{l.ID, l.Accounts, nil, l})
 	}
 	return out
 }
 
-func findAccount(r *palladium.Report, id string) (*palladium.Campaign, *palladium.Linked, palladium.Member) {
-	same := func(m palladium.Member) bool { return m.ID == id }
-	for i := range r.Campaigns {
-		if at := slices.IndexFunc(r.Campaigns[i].Accounts, same); at >= 0 {
-			return &r.Campaigns[i], nil, r.Campaigns[i].Accounts[at]
+// find returns the group that id names, or else, unless an account goes by it, the group whose id it alone begins; the
+// zero group when there is none.
+func find(all []group, id string, account bool) (group, error) {
+	var hits []string
+	var hit group
+	for _, g := range all {
+		if g.id == id && id != "" {
+			return g, nil
+		}
+		if id != "" && !account && strings.HasPrefix(g.id, id) {
+			hits, hit = append(hits, g.id), g
 		}
 	}
-	for i := range r.Linked {
-		if at := slices.IndexFunc(r.Linked[i].Accounts, same); at >= 0 {
-			return nil, &r.Linked[i], r.Linked[i].Accounts[at]
-		}
+	if len(hits) > 1 {
+		return group{}, fmt.Errorf("find %s: %w: it begins %s; give more of the id", label(id, 80), ErrAmbiguous, listed(hits, 5))
 	}
-	return nil, nil, palladium.Member{}
+	return hit, nil
 }
 
-func groupOf(c *palladium.Campaign, l *palladium.Linked) string {
-	if c != nil {
-		return c.ID
+// holderOf returns the group that holds an account, or the zero group.
+func holderOf(all []group, account string) (group, palladium.Member) {
+	for _, g := range all {
+		if at := slices.IndexFunc(g.accounts, func(m palladium.Member) bool { return m.ID == account }); at >= 0 {
+			return g, g.accounts[at]
+		}
 	}
-	return l.ID
+	return group{}, palladium.Member{}
 }
 
 func listed(ids []string, limit int) string {
@@ -123,9 +120,9 @@ func listed(ids []string, limit int) string {
 }
 
 // unknown is the error for an id that nothing goes by, with the nearest ids.
-func unknown(r *palladium.Report, id string, o Options) error {
+func unknown(all []group, id string, o Options) error {
 	hint := "see the ids with palladium scan --format json"
-	if near := nearest(r, id); len(near) > 0 {
+	if near := nearest(all, id); len(near) > 0 {
 		hint = "did you mean " + listed(near, 3) + "?"
 	}
 	if o.Seen == nil {
@@ -134,50 +131,31 @@ func unknown(r *palladium.Report, id string, o Options) error {
 	return fmt.Errorf("find %s: %w: no campaign, linked group or account goes by it; %s", label(id, 80), ErrUnknown, hint)
 }
 
-// nearest returns up to three ids of the report within a third of id's length in edits, nearest first.
-func nearest(r *palladium.Report, id string) []string {
+// nearest returns up to three ids of groups and accounts within a third of id's length in edits, nearest first.
+func nearest(all []group, id string) []string {
 	if id == "" || len(id) > 256 {
 		return nil
 	}
-	type hit struct {
-		id   string
-		away int
-	}
-	var best []hit
+	byDistance := make(map[int][]string)
+	limit := max(1, len(id)/3)
 	try := func(s string) {
-		limit := max(1, len(id)/3)
-		if len(best) == 3 {
-			limit = min(limit, best[2].away)
-		}
-		if n := len(s) - len(id); n > limit || -n > limit {
-			return
-		}
-		away := edits(strings.ToLower(id), strings.ToLower(s))
-		if away > limit {
-			return
-		}
-		best = append(best, hit{s, away})
-		slices.SortFunc(best, func(a, b hit) int { return cmp.Or(cmp.Compare(a.away, b.away), cmp.Compare(a.id, b.id)) })
-		best = best[:min(3, len(best))]
-	}
-	for _, g := range groups(r) {
-		try(g)
-	}
-	for i := range r.Campaigns {
-		for _, m := range r.Campaigns[i].Accounts {
-			try(m.ID)
+		if n := len(s) - len(id); n <= limit && -n <= limit {
+			away := edits(strings.ToLower(id), strings.ToLower(s))
+			byDistance[away] = append(byDistance[away], s)
 		}
 	}
-	for i := range r.Linked {
-		for _, m := range r.Linked[i].Accounts {
+	for _, g := range all {
+		try(g.id)
+		for _, m := range g.accounts {
 			try(m.ID)
 		}
 	}
 	var out []string
-	for _, h := range best {
-		out = append(out, h.id)
+	for away := 0; away <= limit && len(out) < 3; away++ {
+		slices.Sort(byDistance[away])
+		out = append(out, byDistance[away]...)
 	}
-	return out
+	return out[:min(3, len(out))]
 }
 
 // edits is the Levenshtein distance of a and b in bytes.
@@ -200,22 +178,6 @@ func edits(a, b string) int {
 	return row[len(b)]
 }
 
-// group explains a campaign or a linked group.
-func (p *printer) group(r *palladium.Report, id string, d dates, o Options) {
-	for i := range r.Campaigns {
-		if r.Campaigns[i].ID == id {
-			p.explainCampaign(&r.Campaigns[i], r, d, o)
-			return
-		}
-	}
-	for i := range r.Linked {
-		if r.Linked[i].ID == id {
-			p.explainLinked(&r.Linked[i], d, o)
-			return
-		}
-	}
-}
-
 func (p *printer) explainCampaign(c *palladium.Campaign, r *palladium.Report, d dates, o Options) {
 	stage, asks := stageWord(c.Stage)
 	p.say(0, p.bold(claim(c, r.Window, d)))
@@ -227,7 +189,7 @@ func (p *printer) explainCampaign(c *palladium.Campaign, r *palladium.Report, d 
 
 	p.section("Which evidence joined the accounts")
 	p.evidence(c.Evidence, "of "+count(int64(len(c.Accounts))))
-	p.keys(c.Evidence)
+	p.say(4, keySentence(c.Evidence))
 	if c.Detail != nil && len(c.Detail.Links) > 0 {
 		p.links("Strongest links", c.Detail.Links, 8)
 	}
@@ -313,30 +275,17 @@ func keySentence(es []palladium.Evidence) string {
 	}
 }
 
-func (p *printer) keys(es []palladium.Evidence) {
-	if s := keySentence(es); s != "" {
-		p.say(4, s)
-	}
-}
-
 // links lists the strongest tokens, with how many accounts hold each among the links that were kept.
 func (p *printer) links(title string, ls []palladium.Link, limit int) {
 	p.heading(title)
 	ts := tokensOf(ls)
-	p.tokens(ts[:min(limit, len(ts))])
+	var rows []tableRow
+	for _, t := range ts[:min(limit, len(ts))] {
+		rows = append(rows, tableRow{t.family, t.accounts, t.weight, label(t.name, 60)})
+	}
+	p.table(rows, "")
 	if len(ts) > limit {
 		p.say(4, p.faint("and "+count(int64(len(ts)-limit))+" more"))
-	}
-}
-
-func (p *printer) tokens(ts []token) {
-	wide, likely := 0, 0
-	for _, t := range ts {
-		wide, likely = max(wide, columns(count(int64(t.accounts)))), max(likely, columns(ratio(t.weight)))
-	}
-	for _, t := range ts {
-		name, _ := familyWords(t.family)
-		p.row(name, lead(count(int64(t.accounts)), wide)+"  "+lead(ratio(t.weight), likely), label(t.name, 60))
 	}
 }
 
@@ -345,8 +294,8 @@ func (p *printer) list(title string, items []string) {
 		return
 	}
 	p.section(title)
-	for _, s := range items {
-		p.item(sentence(capital(prose(s))))
+	for _, s := range sentences(items) {
+		p.item(s)
 	}
 }
 
@@ -373,7 +322,7 @@ func (p *printer) roster(ms []palladium.Member, details map[string]*palladium.Me
 	}
 }
 
-func (p *printer) explainLinked(l *palladium.Linked, d dates, o Options) {
+func (p *printer) explainLinked(l *palladium.Linked, o Options) {
 	p.say(0, p.bold(plural(int64(len(l.Accounts)), "account")+" under one operator whose use is not extraction."))
 	p.say(0, p.faint("Linked group "+label(l.ID, 64)+". Nothing to do."))
 	p.section("Why it is not extraction")
@@ -439,7 +388,7 @@ func (p *printer) ownEvidence(id string, det *palladium.MemberDetail, group *pal
 	p.section("Its own evidence")
 	own := orderEvidence(det.Evidence)
 	p.evidence(own, "others")
-	p.keys(own)
+	p.say(4, keySentence(own))
 	if group != nil {
 		var ls []palladium.Link
 		for _, l := range group.Links {

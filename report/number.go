@@ -78,21 +78,19 @@ func large(v float64) string {
 			return strconv.FormatFloat(v, 'g', 2, 64)
 		}
 		return count(int64(v))
-	case v < 1e9:
-		return scaled(v, 1e6, "million")
-	case v < 1e12:
-		return scaled(v, 1e9, "billion")
-	case v < 1e15:
-		return scaled(v, 1e12, "trillion")
+	case v >= 1e15:
+		return power(v)
 	}
-	return power(v)
-}
-
-func scaled(v, unit float64, word string) string {
+	unit, word := 1e6, "million"
+	if v >= 1e12 {
+		unit, word = 1e12, "trillion"
+	} else if v >= 1e9 {
+		unit, word = 1e9, "billion"
+	}
 	return strconv.FormatFloat(significant(v/unit, 2), 'f', -1, 64) + nb + word
 }
 
-// power writes v with a power of ten: 2.5 × 10¹². From a hundredth to a million it writes the figure itself.
+// power writes v with a power of ten: 2.5 × 10¹². From 0.0001 to a million it writes the figure itself.
 func power(v float64) string {
 	switch {
 	case math.IsNaN(v):
@@ -103,7 +101,7 @@ func power(v float64) string {
 		return "0"
 	case v >= 999.5 && v < 1e6:
 		return count(int64(significant(v, 3)))
-	case v >= 0.01 && v < 999.5:
+	case v >= 1e-4 && v < 999.5:
 		return strconv.FormatFloat(significant(v, 3), 'f', -1, 64)
 	}
 	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(v, 'e', 1, 64), "e")
@@ -132,22 +130,12 @@ func significant(v float64, n int) float64 {
 	return r
 }
 
-// measure writes a feature's value to three significant figures.
+// measure writes a feature's value, which may be negative, as power does.
 func measure(v float64) string {
-	switch a := math.Abs(v); {
-	case math.IsNaN(v):
-		return "unknown"
-	case v == 0:
-		return "0"
-	case a >= 1e15 || a < 1e-4:
-		if v < 0 {
-			return "-" + power(a)
-		}
-		return power(a)
-	case a >= 1000:
-		return count(int64(math.Round(v)))
+	if v < 0 {
+		return "-" + power(-v)
 	}
-	return strconv.FormatFloat(significant(v, 3), 'f', -1, 64)
+	return power(v)
 }
 
 // ratio turns a weight in nats (the logarithm of a likelihood ratio) into that ratio: 6.9 is "990×".
@@ -173,9 +161,9 @@ func plural(n int64, noun string) string {
 // span writes a duration in its largest fitting unit.
 func span(d time.Duration) string {
 	switch {
-	case d >= 36*time.Hour:
+	case d >= 36*time.Hour || d == 24*time.Hour:
 		return plural(int64(math.Round(d.Hours()/24)), "day")
-	case d >= 90*time.Minute:
+	case d >= 90*time.Minute || d == time.Hour:
 		return plural(int64(math.Round(d.Hours())), "hour")
 	case d >= 90*time.Second:
 		return plural(int64(math.Round(d.Minutes())), "minute")

@@ -74,17 +74,11 @@ func finite(c *palladium.Campaign) error {
 // controls and the text-direction marks. None of them occurs outside a string.
 func inert() *strings.Replacer {
 	var pairs []string
-	add := func(from, to rune) {
-		for r := from; r <= to; r++ {
+	for _, span := range [][2]rune{{0x7f, 0x9f}, {0x061c, 0x061c}, {0x200b, 0x200f}, {0x202a, 0x202e}, {0x2066, 0x2069}, {0xfeff, 0xfeff}} {
+		for r := span[0]; r <= span[1]; r++ {
 			pairs = append(pairs, string(r), fmt.Sprintf(`\u%04x`, r))
 		}
 	}
-	add(0x7f, 0x9f)
-	add(0x061c, 0x061c)
-	add(0x200b, 0x200f)
-	add(0x202a, 0x202e)
-	add(0x2066, 0x2069)
-	add(0xfeff, 0xfeff)
 	return strings.NewReplacer(pairs...)
 }
 

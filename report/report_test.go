@@ -201,10 +201,11 @@ func TestNumbers(t *testing.T) {
 		{oneIn(3.3e-7), "1 in 3 million"}, {oneIn(1e-4), "1 in 10,000"}, {oneIn(0.05), "1 in 20"}, {oneIn(1e-9), "1 in 1 billion"}, {oneIn(1e-20), "1 in 10²⁰"},
 		{oneIn(0.31), "3 in 10"}, {oneIn(1), "nearly every time"}, {oneIn(2.5e-5), "1 in 40,000"}, {oneIn(9.99e-7), "1 in 1 million"}, {oneIn(math.NaN()), "unknown"},
 		{power(2.5e12), "2.5 × 10¹²"}, {power(1e25), "10²⁵"}, {power(12.34), "12.3"}, {power(4000), "4,000"}, {power(3e-7), "3 × 10⁻⁷"},
-		{measure(0.97), "0.97"}, {measure(41234.4), "41,234"}, {measure(-3.14159), "-3.14"}, {measure(math.NaN()), "unknown"},
+		{measure(0.97), "0.97"}, {measure(41234.4), "41,200"}, {measure(0.004), "0.004"}, {measure(-3.14159), "-3.14"}, {measure(math.NaN()), "unknown"},
 		{ratio(6.9), "990×"}, {ratio(0), "1×"}, {ratio(-1), "0.4×"}, {ratio(10), "22,000×"},
 		{plural(1, "account"), "1 account"}, {plural(1200, "account"), "1,200 accounts"},
-		{span(28 * 24 * time.Hour), "28 days"}, {span(20 * time.Hour), "20 hours"}, {span(time.Hour), "60 minutes"}, {span(-1), "0 seconds"},
+		{span(28 * 24 * time.Hour), "28 days"}, {span(20 * time.Hour), "20 hours"}, {span(time.Hour), "1 hour"}, {span(24 * time.Hour), "1 day"}, {span(80 * time.Minute), "80 minutes"}, {span(-1), "0 seconds"},
+		{often(0.9), "9 times in 10: this says little"}, {often(0.18), "2 times in 10"}, {often(1e-3), "1 time in 1,000"}, {often(1), "nearly every time: this says little"}, {often(0), "less than 1 time in 1.8 × 10³⁰⁸"},
 		{shellWord("c-7f3a91"), "c-7f3a91"}, {shellWord("a'; rm -rf /"), `'a'\''; rm -rf /'`}, {shellWord(""), "''"},
 	} {
 		if plain(c.got) != c.want {

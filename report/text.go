@@ -102,16 +102,31 @@ func (p *printer) evidence(es []palladium.Evidence, of string) {
 		p.item("No evidence was kept with this report.")
 		return
 	}
-	wide, likely := 0, 0
-	for _, e := range es {
-		wide = max(wide, columns(count(int64(e.Accounts))))
-		likely = max(likely, columns(ratio(e.Weight)))
-	}
 	p.say(4, p.faint("(accounts that show it; how many times likelier that is under one operator)"))
+	var rows []tableRow
 	for _, e := range es {
-		name, _ := familyWords(e.Family)
-		figures := lead(count(int64(e.Accounts)), wide) + " " + of + "  " + lead(ratio(e.Weight), likely)
-		p.row(name, figures, sentence(capital(prose(e.Says))))
+		rows = append(rows, tableRow{e.Family, e.Accounts, e.Weight, sentence(capital(prose(e.Says)))})
+	}
+	p.table(rows, " "+of)
+}
+
+// tableRow is one piece of evidence: how many accounts show it, its weight in nats, and what it says.
+type tableRow struct {
+	family   palladium.Family
+	accounts int
+	weight   float64
+	says     string
+}
+
+// table writes rows in columns; of stands after each count.
+func (p *printer) table(rows []tableRow, of string) {
+	wide, likely := 0, 0
+	for _, r := range rows {
+		wide, likely = max(wide, columns(count(int64(r.accounts)))), max(likely, columns(ratio(r.weight)))
+	}
+	for _, r := range rows {
+		name, _ := familyWords(r.family)
+		p.row(name, lead(count(int64(r.accounts)), wide)+of+"  "+lead(ratio(r.weight), likely), r.says)
 	}
 }
 
@@ -258,8 +273,12 @@ func (p *printer) heading(s string) {
 	p.say(2, p.bold(s))
 }
 
-// say writes s in paragraphs of the page's width, all lines indented alike.
-func (p *printer) say(indent int, s string) { p.wrap(strings.Repeat(" ", indent), indent, s) }
+// say writes s as a paragraph of the page's width, all lines indented alike; nothing when s is empty.
+func (p *printer) say(indent int, s string) {
+	if s != "" {
+		p.wrap(strings.Repeat(" ", indent), indent, s)
+	}
+}
 
 func (p *printer) item(s string) { p.wrap("    - ", 6, s) }
 

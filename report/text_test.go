@@ -244,6 +244,10 @@ func TestExplainAnAccount(t *testing.T) {
 			t.Errorf("%q is missing in:\n%s", miss, out)
 		}
 	}
+	outside := func(id string) (palladium.MemberDetail, bool) { return palladium.MemberDetail{}, id == "c-9" }
+	if out := explained(t, r, "c-9", Options{Seen: outside}); !strings.HasPrefix(out, "Account c-9 is in no campaign") {
+		t.Errorf("the beginning of a campaign's id hides the account of that very id:\n%s", out)
+	}
 	if err := Explain(&bytes.Buffer{}, r, "nobody", Options{Seen: seen}); !errors.Is(err, ErrUnknown) {
 		t.Errorf("an account that never occurred gives %v", err)
 	}

@@ -164,14 +164,6 @@ func newRow(c *palladium.Campaign, w palladium.Window, d dates, shown bool) rowV
 	return v
 }
 
-// leaked is the share of a campaign's exchanges that were drawn before its detection.
-func leaked(c *palladium.Campaign) string {
-	if c.Exchanges <= 0 {
-		return "unknown"
-	}
-	return percent(float64(c.ExchangesBeforeDetection) / float64(c.Exchanges))
-}
-
 func newCampaign(index int, c *palladium.Campaign, r *palladium.Report, d dates, shown int) campaignView {
 	stage, _ := stageWord(c.Stage)
 	v := campaignView{

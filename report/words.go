@@ -163,29 +163,20 @@ func verdictWords(p float64) string {
 
 // operatorTest says what the one-operator test found, as a frequency that a reader can check against experience.
 func operatorTest(p float64) string {
-	if p > 0.2 {
-		return "accounts that act on their own would look this much alike " + often(p) + ": this says little"
-	}
 	return "accounts that act on their own would look this much alike " + often(p)
 }
 
 // extractionTest says what the extraction test found.
 func extractionTest(p float64) string {
-	if p > 0.2 {
-		return "ordinary groups under one operator look this much like extraction " + often(p) + ": this says little"
-	}
 	return "ordinary groups under one operator look this much like extraction " + often(p)
 }
 
 func often(p float64) string {
 	s := oneIn(p)
-	if strings.HasPrefix(s, "nearly") || s == "unknown" {
-		return s
+	if p > 0.2 {
+		return strings.Replace(s, " in ", " times in ", 1) + ": this says little"
 	}
-	if strings.HasPrefix(s, "1 in ") || strings.HasPrefix(s, "less than") {
-		return strings.Replace(s, "1 in ", "1 time in ", 1)
-	}
-	return strings.Replace(s, " in ", " times in ", 1)
+	return strings.Replace(strings.Replace(s, "1 in ", "1 time in ", 1), "2 in ", "2 times in ", 1)
 }
 
 // familyWords returns the name of a family as a reader says it, and one sentence on what it is.
@@ -324,6 +315,14 @@ func memberDetails(d *palladium.Detail) map[string]*palladium.MemberDetail {
 	return out
 }
 
+// leaked is the share of a campaign's exchanges that were drawn before its detection.
+func leaked(c *palladium.Campaign) string {
+	if c.Exchanges <= 0 {
+		return "unknown"
+	}
+	return percent(float64(c.ExchangesBeforeDetection) / float64(c.Exchanges))
+}
+
 // beforeDetection says how much was gone when the campaign was first called.
 func beforeDetection(c *palladium.Campaign, d dates) string {
 	if c.DetectedAt == nil {
@@ -331,8 +330,7 @@ func beforeDetection(c *palladium.Campaign, d dates) string {
 	}
 	s := d.minute(*c.DetectedAt)
 	if c.Exchanges > 0 {
-		s += fmt.Sprintf(", after %s (%s of its draw)", plural(c.ExchangesBeforeDetection, "exchange"),
-			percent(float64(c.ExchangesBeforeDetection)/float64(c.Exchanges)))
+		s += fmt.Sprintf(", after %s (%s of its draw)", plural(c.ExchangesBeforeDetection, "exchange"), leaked(c))
 	}
 	return s
 }
