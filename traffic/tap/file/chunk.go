@@ -176,7 +176,7 @@ func (w *worker[T]) decode(c *chunk[T], emit func(*dialect.Record) error) {
 		d = c.format.New()
 		w.decoders[c.format.Name] = d
 	}
-	early := c.source.stdin == nil && c.format.Account != nil
+	early := !c.source.once && c.format.Account != nil
 	b.eachLine(func(line []byte, number, end int64) bool {
 		w.line, w.end = number, end
 		w.known = early && c.format.Account(line)

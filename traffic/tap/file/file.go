@@ -44,7 +44,7 @@ type Options struct {
 type Progress struct {
 	Looking    bool  // true while files are looked through for account records
 	Read       int64 // bytes
-	Total      int64 // bytes; 0 when standard input is read
+	Total      int64 // bytes; 0 when standard input or a pipe is read
 	Exchanges  int64
 	Rejected   int64
 	ActiveFile string // the file last read from
@@ -97,7 +97,7 @@ type reading[T any] struct {
 }
 
 // Read delivers what o names. Account records of regular files come first, in the order of the files; those of
-// standard input as they are met. measure makes one function for each worker, which turns an exchange into a T that
+// standard input and of pipes as they are met. measure makes one function for each worker, which turns an exchange into a T that
 // it must overwrite wholly: the T's memory is reused, the exchange's is not its own. emit receives the T's in order;
 // what it keeps of a batch it copies. An error of account or emit ends the reading and is returned as it came.
 func Read[T any](ctx context.Context, o Options, measure func(worker int) func(*palladium.Exchange, *T),

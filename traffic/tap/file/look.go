@@ -24,7 +24,7 @@ func (r *reading[T]) lookThrough(ctx context.Context) error {
 	defer cancel()
 	looks := make([]look, 0, len(r.sources))
 	for _, s := range r.sources {
-		if s.stdin == nil {
+		if !s.once {
 			looks = append(looks, look{s, make(chan []palladium.Account, 1)})
 		}
 	}

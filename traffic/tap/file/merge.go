@@ -114,7 +114,7 @@ func (c *cursor[T]) key() int64 { return c.cur.marks[c.i].key }
 func (m *merger[T]) start(s *source) error {
 	c := &cursor[T]{source: s, queue: make(chan *chunk[T], m.r.ahead), running: never}
 	follow := func() { m.r.follow(m.ctx, s, c.queue) }
-	if s.stdin == nil {
+	if !s.once {
 		m.r.running.Go(follow)
 	} else {
 		go follow() // may hang in a read that nothing can interrupt

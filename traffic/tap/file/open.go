@@ -37,8 +37,9 @@ type Position struct {
 type source struct {
 	index  int
 	path   string
-	size   int64 // on disk
-	stdin  io.Reader
+	size   int64     // on disk
+	once   bool      // can be read only once: standard input, a pipe
+	stdin  io.Reader // what to read in place of path
 	start  Position
 	format *dialect.Format // nil until the first lines were seen
 	first  int64           // Unix ms of about the first exchange; the smallest number when not known
@@ -48,19 +49,19 @@ type source struct {
 func (r *reading[T]) find() ([]*source, error) {
 	var all []*source
 	seen := map[string]bool{}
-	add := func(path string, size int64) {
+	add := func(path string, info fs.FileInfo) {
 		if seen[path] {
 			return
 		}
 		seen[path] = true
-		all = append(all, &source{index: len(all), path: path, size: size, first: never})
-		r.progress.Total += size
+		all = append(all, &source{index: len(all), path: path, size: info.Size(), once: !info.Mode().IsRegular(), first: never})
+		r.progress.Total += info.Size()
 	}
 	for _, p := range r.o.Paths {
 		if p == "-" {
 			if !seen[p] && r.o.Stdin != nil {
 				seen[p] = true
-				all = append(all, &source{index: len(all), path: p, stdin: r.o.Stdin, first: never})
+				all = append(all, &source{index: len(all), path: p, stdin: r.o.Stdin, once: true, first: never})
 			}
 			continue
 		}
@@ -69,7 +70,7 @@ func (r *reading[T]) find() ([]*source, error) {
 			return nil, fmt.Errorf("read traffic: %w", err)
 		}
 		if !info.IsDir() {
-			add(filepath.Clean(p), info.Size())
+			add(filepath.Clean(p), info)
 			continue
 		}
 		if err := r.walk(p, add); err != nil {
@@ -77,7 +78,7 @@ func (r *reading[T]) find() ([]*source, error) {
 		}
 	}
 	for _, s := range all {
-		if s.stdin != nil {
+		if s.once {
 			r.progress.Total = 0
 		}
 	}
@@ -87,7 +88,7 @@ func (r *reading[T]) find() ([]*source, error) {
 
 const never = -1 << 63
 
-func (r *reading[T]) walk(dir string, add func(string, int64)) error {
+func (r *reading[T]) walk(dir string, add func(string, fs.FileInfo)) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			r.reject(path, 0, "cannot be read: check its permissions")
@@ -101,7 +102,7 @@ func (r *reading[T]) walk(dir string, add func(string, int64)) error {
 		}
 		info, err := os.Stat(path) // follows a link
 		if err == nil && info.Mode().IsRegular() {
-			add(filepath.Clean(path), info.Size())
+			add(filepath.Clean(path), info)
 		} else if err != nil {
 			r.reject(path, 0, "cannot be read: check what it links to")
 		}
@@ -138,6 +139,10 @@ func (s *source) open(resume map[Identity]Position, read *atomic.Int64) (*stream
 	f, err := os.Open(s.path)
 	if err != nil {
 		return nil, err
+	}
+	if s.once {
+		s.start = Position{Path: s.path}
+		return unpack(&counter{r: f, n: read}, func() { f.Close() })
 	}
 	if err := s.identify(f, resume); err != nil {
 		f.Close()
