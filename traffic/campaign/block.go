@@ -50,6 +50,9 @@ type background struct {
 	pool pool
 }
 
+// fitStride thins the background when a model is fitted; tests use all of it.
+const fitStride = 3
+
 // fit estimates the model from the accounts of p weighted by r.
 func (m *model) fit(p *pool, r []float32, bg *background, population int, without *[famCount]bool) {
 	var mass float32
@@ -139,7 +142,7 @@ func (m *model) fitLoads(p *pool, r []float32, mass float32, bg *background) {
 	m.loadMu = s / w
 	m.loadSd = float32(math.Sqrt(float64(max(q/w-m.loadMu*m.loadMu, 0)))) + 0.25
 	s, q, w = 0, 0, 0
-	for i := range bg.pool.acc {
+	for i := 0; i < len(bg.pool.acc); i += fitStride {
 		u, dof := misfit(&bg.pool.loads[i], &m.loads, m.slots)
 		if dof == 0 {
 			continue
@@ -222,7 +225,7 @@ func (m *model) fitTopic(p *pool, r []float32, mass float32, bg *background) {
 	m.topicMu = s / w
 	m.topicSd = float32(math.Sqrt(float64(max(q/w-m.topicMu*m.topicMu, 0)))) + 0.01
 	s, q, w = 0, 0, 0
-	for i := range bg.pool.acc {
+	for i := 0; i < len(bg.pool.acc); i += fitStride {
 		if bg.pool.topicN[i] < minTopic {
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/internal/sketch"
 	"github.com/palladium-guard/palladium/internal/stats"
 )
 
@@ -28,6 +29,10 @@ const (
 	ftLength
 	ftVaried
 	ftCentral
+	ftPayer
+	ftYoung
+	ftDistinct
+	ftReasoning
 	featureCount
 )
 
@@ -55,6 +60,10 @@ func FeatureNames() [featureCount][2]string {
 		{"length", "length of prompts against the usual (log)"},
 		{"varied", "variety of prompt lengths (bits)"},
 		{"central", "accounts behind one network"},
+		{"payer", "accounts on one payment instrument"},
+		{"young", "accounts in use within a week of signing up"},
+		{"distinct", "prompts that the account itself had not sent before"},
+		{"reasoning", "reasoning in the answers drawn"},
 	}
 }
 
@@ -118,7 +127,8 @@ func featuresOf(pop Population, p *pool, size int, u usual) Features {
 	var n, cues, single, templated, repeats, output, withOut, probes, system, tools, words, pace, within, withinN float64
 	var hours [24]float64
 	var lengths [12]float64
-	orgs, nets := map[uint32]int{}, map[uint32]int{}
+	var young, dated, distinct, told, reasoning float64
+	orgs, nets, payers := map[uint32]int{}, map[uint32]int{}, map[uint32]int{}
 	for i, a := range p.acc {
 		pr := pop.Profile(a)
 		e := float64(pr.Exchanges)
@@ -144,6 +154,19 @@ func featuresOf(pop Population, p *pool, size int, u usual) Features {
 		if t := pr.Edges[palladium.KindOrganization].Token; t != palladium.NoToken {
 			orgs[t]++
 		}
+		if t := pr.Edges[palladium.KindPayment].Token; t != palladium.NoToken {
+			payers[t]++
+		}
+		if pr.Created != 0 {
+			dated++
+			if pr.First-pr.Created < 7*86400000 {
+				young++
+			}
+		}
+		h := sketch.HLL6(pr.Distinct)
+		distinct += min(h.Estimate(), e)
+		told += float64(pr.Output)
+		reasoning += float64(pr.Reasoning)
 		bestNet(pr, nets)
 		if k := float64(p.topicN[i]); k >= 4 {
 			// |mean|^2 = within*(1-1/k) + 1/k for unit vectors, the population's mean taken off
@@ -184,6 +207,14 @@ func featuresOf(pop Population, p *pool, size int, u usual) Features {
 	f[ftLength] = math.Log(max(words/n, 1) / u.words)
 	f[ftVaried] = entropy(lengths[:])
 	f[ftCentral] = float64(most(nets)) / m
+	f[ftPayer] = float64(most(payers)) / m
+	if dated > 0 {
+		f[ftYoung] = young / dated
+	}
+	f[ftDistinct] = distinct / n
+	if told > 0 {
+		f[ftReasoning] = reasoning / told
+	}
 	return f
 }
 

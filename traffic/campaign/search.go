@@ -241,6 +241,7 @@ func (s *searcher) steadiest() []float32 {
 func (s *searcher) climb(pop Population, bg *background) float64 {
 	var score float64
 	for iter := 0; iter < 7; iter++ {
+		var moved float32
 		s.m.fit(&s.pool, s.r, bg, pop.Accounts(), &s.without)
 		s.m.scoreAll(&s.pool, s.w)
 		s.partners(pop)
@@ -251,12 +252,17 @@ func (s *searcher) climb(pop Population, bg *background) float64 {
 			if s.w[i].families() < 2 {
 				t = min(t, -5)
 			}
-			s.r[i] = float32(1 / (1 + math.Exp(-float64(t))))
+			r := float32(1 / (1 + math.Exp(-float64(t))))
+			moved += abs32(r - s.r[i])
+			s.r[i] = r
 			score += math.Log1p(math.Exp(float64(min(t, 30))))
 			mass += s.r[i]
 		}
 		if mass < 4 {
 			return 0
+		}
+		if iter > 0 && moved < 0.005*mass {
+			break
 		}
 	}
 	return score

@@ -313,7 +313,16 @@ func (t *Tracker) due(g *Group, pop Population, now int64) bool {
 	for _, m := range g.members {
 		n += uint64(pop.Profile(m.account).Exchanges)
 	}
-	return n*5 >= g.fitted.exchanges*6 || now-g.fitted.at >= 24*3600*1000 && n > g.fitted.exchanges
+	grow := uint64(12)
+	switch {
+	case g.looks >= 6 && g.decidedAt == 0 && !g.Rejected:
+		grow = 25
+	case g.looks >= 6:
+		grow = 17
+	case g.looks >= 3:
+		grow = 14
+	}
+	return n*10 >= g.fitted.exchanges*grow || g.decidedAt != 0 && now-g.fitted.at >= 24*3600*1000 && n > g.fitted.exchanges
 }
 
 // conclude applies the e-BH procedure (Wang and Ramdas 2022) to all groups and compares each with the references.

@@ -26,3 +26,6 @@ func DefaultWeights() Weights {
 
 // TrialP exposes the p-values of the last one-operator test by family, for tests and fitting.
 func (g *Group) TrialP() [famCount]float64 { return g.trial.p }
+
+// Features returns the inputs of the extraction score as of the last fit.
+func (g *Group) Features() Features { return g.features }

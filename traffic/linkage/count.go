@@ -91,16 +91,6 @@ func keepSmallest(k *[palladium.PromptKeep]uint32, h uint32) {
 	k[i] = h
 }
 
-// hll adds a hash to a HyperLogLog of 64 registers (Flajolet et al. 2007).
-func hll(r *[64]uint8, h uint64) {
-	h ^= h >> 29
-	h *= 0xbf58476d1ce4e5b9
-	h ^= h >> 32
-	if n := uint8(bits.LeadingZeros64(h<<6|1<<5) + 1); n > r[h>>58] {
-		r[h>>58] = n
-	}
-}
-
 // reservoir is a uniform sample of the accounts seen (Vitter 1985, algorithm R).
 type reservoir struct {
 	accounts []uint32

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/internal/sketch"
 )
 
 // Options size the fixed parts of an Index.
@@ -261,10 +262,10 @@ func (x *Index) text(a uint32, p *palladium.Profile, o *palladium.Observation) {
 			x.limited.visit(o.Prompt, a, hour)
 		}
 		keepSmallest(&p.Prompts, uint32(o.Prompt>>32))
-		hll(&p.Distinct, o.Prompt)
+		(*sketch.HLL6)(&p.Distinct).Add(o.Prompt)
 	}
 	for _, b := range o.Biased {
-		hll(&p.Biased, uint64(b)*0x9e3779b97f4a7c15+1)
+		(*sketch.HLL6)(&p.Biased).Add(mix(uint64(b) + 1))
 	}
 	x.topic.add(p, o.Terms)
 	if n := p.Exchanges; n >= cellAt && n&(n-1) == 0 && !x.opt.Without[palladium.Twins] {
