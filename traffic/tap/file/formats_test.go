@@ -2,8 +2,10 @@ package file
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/palladium-guard/palladium"
@@ -87,4 +89,21 @@ func FuzzRead(f *testing.F) {
 			t.Fatal(s, delivered, rejected, err)
 		}
 	})
+}
+
+// TestManyFiles merges files that all cover the same time.
+func TestManyFiles(t *testing.T) {
+	const files, lines = 300, 60
+	dir := t.TempDir()
+	for f := range files {
+		var b bytes.Buffer
+		for i := range lines {
+			b.WriteString(ex(fmt.Sprintf("%05d", i*files+f), float64(i*files+f)))
+		}
+		write(t, dir, fmt.Sprintf("%03d.jsonl", f*7919%files), b.Bytes())
+	}
+	g := read(t, Options{Paths: []string{dir}, Formats: formats()})
+	if g.err != nil || len(g.ids) != files*lines || !slices.IsSorted(g.ids) {
+		t.Errorf("%d exchanges, %v", len(g.ids), g.err)
+	}
 }

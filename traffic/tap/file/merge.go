@@ -2,6 +2,7 @@ package file
 
 import (
 	"cmp"
+	"container/heap"
 	"context"
 	"fmt"
 	"math"
@@ -25,6 +26,27 @@ type cursor[T any] struct {
 	rejects  int   // next rejection of cur
 	accounts int   // next account of cur
 	running  int64 // latest key so far: the file's running time
+	done     bool
+}
+
+func (c *cursor[T]) key() int64 { return c.cur.marks[c.i].key }
+
+// cursors is a heap of the open files: the one with the earliest item is first, equal ones in the order named.
+type cursors[T any] []*cursor[T]
+
+func (h cursors[T]) Len() int      { return len(h) }
+func (h cursors[T]) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h cursors[T]) Less(i, j int) bool {
+	a, b := h[i].key(), h[j].key()
+	return a < b || (a == b && h[i].source.index < h[j].source.index)
+}
+func (h *cursors[T]) Push(c any) { *h = append(*h, c.(*cursor[T])) }
+func (h *cursors[T]) Pop() any {
+	last := len(*h) - 1
+	c := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return c
 }
 
 // merge runs the pipeline: readers fill queues, workers fill chunks, and this goroutine takes the chunks of each file
@@ -54,7 +76,7 @@ type merger[T any] struct {
 	r       *reading[T]
 	ctx     context.Context
 	waiting []*source // not open yet, by the time of the first exchange
-	open    []*cursor[T]
+	open    cursors[T]
 	out     []T
 	n       int // items in out
 	ids     seen
@@ -63,52 +85,48 @@ type merger[T any] struct {
 
 func (m *merger[T]) run() error {
 	for {
-		c, limit, err := m.pick()
+		limit, err := m.pick()
 		if err != nil {
 			return err
 		}
-		if c == nil {
-			break
+		if len(m.open) == 0 {
+			return m.flush()
 		}
+		c := m.open[0]
 		if err := m.takeRun(c, limit); err != nil {
 			return err
 		}
+		if c.done {
+			// Its key is gone, but Pop would compare it: the last one takes its place first.
+			m.open.Swap(0, len(m.open)-1)
+			m.open.Pop()
+		}
+		if len(m.open) > 0 {
+			heap.Fix(&m.open, 0)
+		}
 	}
-	return m.flush()
 }
 
-// pick returns the file with the earliest item and the key up to which it stays the earliest, nil at the end.
-func (m *merger[T]) pick() (*cursor[T], int64, error) {
-	for {
-		var best *cursor[T]
-		limit := int64(math.MaxInt64)
-		for _, c := range m.open {
-			switch key := c.key(); {
-			case best == nil:
-				best = c
-			case key < best.key() || (key == best.key() && c.source.index < best.source.index):
-				limit = min(limit, best.key())
-				best = c
-			default:
-				limit = min(limit, key)
-			}
-		}
-		if len(m.waiting) == 0 {
-			return best, limit, nil
-		}
+// pick brings the file with the earliest item to the head of the heap and returns the key up to which it stays the
+// earliest. The heap is empty at the end.
+func (m *merger[T]) pick() (int64, error) {
+	for len(m.waiting) > 0 && (len(m.open) == 0 || m.open[0].key() >= m.waiting[0].first) {
 		next := m.waiting[0]
-		if best != nil && best.key() < next.first {
-			// Strictly before: an equal key of a file named earlier would come first.
-			return best, min(limit, next.first-1), nil
-		}
 		m.waiting = m.waiting[1:]
 		if err := m.start(next); err != nil {
-			return nil, 0, err
+			return 0, err
 		}
 	}
+	limit := int64(math.MaxInt64)
+	for _, c := range m.open[min(1, len(m.open)):min(3, len(m.open))] {
+		limit = min(limit, c.key())
+	}
+	if len(m.waiting) > 0 {
+		// Strictly before: an equal key of a file named earlier would come first.
+		limit = min(limit, m.waiting[0].first-1)
+	}
+	return limit, nil
 }
-
-func (c *cursor[T]) key() int64 { return c.cur.marks[c.i].key }
 
 // start opens a file and goes to its first item.
 func (m *merger[T]) start(s *source) error {
@@ -119,8 +137,13 @@ func (m *merger[T]) start(s *source) error {
 	} else {
 		go follow() // may hang in a read that nothing can interrupt
 	}
-	m.open = append(m.open, c)
-	return m.advance(c)
+	if err := m.advance(c); err != nil {
+		return err
+	}
+	if !c.done {
+		heap.Push(&m.open, c)
+	}
+	return nil
 }
 
 // advance goes to the next chunk that holds an item and closes the file at its end.
@@ -140,7 +163,7 @@ func (m *merger[T]) advance(c *cursor[T]) error {
 		select {
 		case next, more := <-c.queue:
 			if !more {
-				m.open = slices.DeleteFunc(m.open, func(o *cursor[T]) bool { return o == c })
+				c.done = true
 				return m.ctx.Err()
 			}
 			c.cur, c.i, c.rejects, c.accounts = next, 0, 0, 0
