@@ -29,14 +29,22 @@ import (
 func JSON(w io.Writer, r *palladium.Report) error {
 	out := ordered(r)
 	for i := range out.Campaigns {
-		c := &out.Campaigns[i]
-		c.Detail = nil
-		if err := finite(c); err != nil {
-			return err
-		}
+		out.Campaigns[i].Detail = nil
 	}
 	for i := range out.Linked {
 		out.Linked[i].Detail = nil
+	}
+	return encode(w, out)
+}
+
+// JSONDetail writes r as JSON does, with each group's Detail, which the report format does not fix.
+func JSONDetail(w io.Writer, r *palladium.Report) error { return encode(w, ordered(r)) }
+
+func encode(w io.Writer, out *palladium.Report) error {
+	for i := range out.Campaigns {
+		if err := finite(&out.Campaigns[i]); err != nil {
+			return err
+		}
 	}
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)

@@ -1,0 +1,115 @@
+// Command palladium finds campaigns of fake accounts that steal a model through its API.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit statuses. Those of scan are part of the report format.
+const (
+	statusOK     = 0
+	statusFailed = 1
+	statusUsage  = 2
+	statusFound  = 3
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// run is the whole program. It returns the exit status.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	// The first interrupt stops in an orderly way; the second one kills.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	started := false
+	onStart(root, func() { started = true })
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return statusOK
+	}
+	var f *failure
+	if !errors.As(err, &f) {
+		f = &failure{status: statusFailed, err: err}
+		if !started { // flags and arguments are checked before a command runs
+			f = usageError(err, "palladium "+cmdPath(cmd)+"--help shows what can be given")
+		}
+	}
+	if f.err != nil {
+		fmt.Fprintf(stderr, "palladium: error: %s\n", plain(f.err.Error()))
+	}
+	if f.hint != "" {
+		fmt.Fprintf(stderr, "hint: %s\n", plain(f.hint))
+	}
+	return f.status
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "palladium",
+		Short: "Find campaigns of fake accounts that steal a model through its API",
+		Long: "Palladium reads the recorded traffic of a model API, finds groups of accounts that act for one operator, says\n" +
+			"which of them are extracting the model, and shows the evidence for and against.",
+		Example: "  palladium scan logs/            report the campaigns in a directory of logs\n" +
+			"  palladium explain c0001 logs/   say why a campaign is listed",
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(scanCommand(), policyCommand(), worldCommand(), versionCommand())
+	return root
+}
+
+// onStart has every command below cmd call f before it runs.
+func onStart(cmd *cobra.Command, f func()) {
+	if inner := cmd.RunE; inner != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			f()
+			return inner(cmd, args)
+		}
+	}
+	for _, c := range cmd.Commands() {
+		onStart(c, f)
+	}
+}
+
+func cmdPath(cmd *cobra.Command) string {
+	if cmd == nil || !cmd.HasParent() {
+		return ""
+	}
+	return cmdPath(cmd.Parent()) + cmd.Name() + " "
+}
+
+// failure is an error with an exit status of its own. An err of nil prints nothing.
+type failure struct {
+	status int
+	err    error
+	hint   string // what to do next; may be empty
+}
+
+func (f *failure) Error() string {
+	if f.err == nil {
+		return fmt.Sprintf("exit status %d", f.status)
+	}
+	return f.err.Error()
+}
+
+func (f *failure) Unwrap() error { return f.err }
+
+func usageError(err error, hint string) *failure {
+	return &failure{status: statusUsage, err: err, hint: hint}
+}
