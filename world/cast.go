@@ -1,6 +1,8 @@
 package world
 
 import (
+	"github.com/palladium-guard/palladium/internal/arrival"
+	"github.com/palladium-guard/palladium/internal/prose/corpus"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -43,11 +45,11 @@ func (w *World) populate() *cast {
 	s := &w.scenario
 	b := &caster{w: w, s: s, c: w.corpus, r: rand.New(rand.NewPCG(s.Seed, 0x9a11ad)), groups: map[Class]int{}}
 	start := s.Start.UnixMilli()
-	b.cast = &cast{seed: s.Seed, start: start, end: start + int64(s.Days*float64(day))}
+	b.cast = &cast{seed: s.Seed, start: start, end: start + int64(s.Days*float64(arrival.Day))}
 	if s.Release > 0 {
-		b.release = start + int64(s.Release*float64(day))
+		b.release = start + int64(s.Release*float64(arrival.Day))
 	}
-	for i := range w.corpus.threads {
+	for i := range w.corpus.Threads {
 		b.threads = append(b.threads, int32(i))
 	}
 	b.r.Shuffle(len(b.threads), func(i, j int) { b.threads[i], b.threads[j] = b.threads[j], b.threads[i] })
@@ -58,8 +60,8 @@ func (w *World) populate() *cast {
 		}
 		b.frames = append(b.frames, f)
 	}
-	for i, t := range w.corpus.tools {
-		b.tools = append(b.tools, &frame{system: t.prompt, tools: []string{"shell", "read_file", "apply_patch_" + strconv.Itoa(i)}, words: 90, think: 120})
+	for i, t := range w.corpus.Tools {
+		b.tools = append(b.tools, &frame{system: t.Prompt, tools: []string{"shell", "read_file", "apply_patch_" + strconv.Itoa(i)}, words: 90, think: 120})
 	}
 	for range s.Benign.People {
 		acc, wire := b.account(ClassPerson, "")
@@ -91,7 +93,7 @@ func (b *caster) account(class Class, group string) (int32, *wire) {
 		w.params = drawParams(b.r)
 	}
 	if b.release > 0 && b.r.Float64() < 0.7 {
-		w.adopt = b.release + int64(b.r.ExpFloat64()*12*float64(day))
+		w.adopt = b.release + int64(b.r.ExpFloat64()*12*float64(arrival.Day))
 	}
 	a := newAccount(b.r, b.s, &w)
 	w.cred = "key-" + a.ID[5:15]
@@ -105,7 +107,7 @@ func (b *caster) account(class Class, group string) (int32, *wire) {
 }
 
 // solo lets the account act by itself.
-func (b *caster) solo(acc int32, w *wire, v voice, k clock) *solo {
+func (b *caster) solo(acc int32, w *wire, v voice, k arrival.Clock) *solo {
 	a := &solo{r: b.rng(), clock: k, voice: v, wire: w, until: b.end, campaign: -1, fuss: 80}
 	if v.frame().chat {
 		a.chat = uint8(100 * b.s.Style.MultiTurn)
@@ -116,25 +118,25 @@ func (b *caster) solo(acc int32, w *wire, v voice, k clock) *solo {
 		from = max(from, made.UnixMilli())
 	}
 	b.actors = append(b.actors, a)
-	b.first = append(b.first, settle(b.c, a.r, k, from))
+	b.first = append(b.first, settle(a.r, k, from))
 	return a
 }
 
 // settle returns the first time of k from on. A renewal clock runs for some days before, or all applications would
 // start together.
-func settle(c *Corpus, r *rand.Rand, k clock, from int64) int64 {
+func settle(r *rand.Rand, k arrival.Clock, from int64) int64 {
 	t := from
-	if _, renewal := k.(*shaped); renewal {
-		t -= r.Int64N(3 * day)
+	if _, renewal := k.(*arrival.Shaped); renewal {
+		t -= r.Int64N(3 * arrival.Day)
 	}
-	for t = k.next(c, r, t); t < from; {
-		t = k.next(c, r, t)
+	for t = k.Next(r, t); t < from; {
+		t = k.Next(r, t)
 	}
 	return t
 }
 
 // examine is a solo whose seeds count the questions.
-func (b *caster) examine(acc int32, w *wire, v voice, k clock) {
+func (b *caster) examine(acc int32, w *wire, v voice, k arrival.Clock) {
 	a := b.solo(acc, w, v, k)
 	a.serial, a.line.seed = true, 0
 }
@@ -144,13 +146,14 @@ func (b *caster) personOn(acc int32, w *wire, rate float64) *solo {
 	return b.solo(acc, w, b.person(), b.personClock(rate))
 }
 
-func (b *caster) personClock(rate float64) *sittings {
+func (b *caster) personClock(rate float64) *arrival.Sittings {
 	st := &b.s.Style
-	return &sittings{
-		perDay: min(30, 0.33*rate*st.Rate*math.Exp(st.Spread*b.r.NormFloat64())),
-		size:   1 + 5*b.r.Float64(),
-		zone:   int64(b.r.IntN(24)-11) * hour,
-		week:   b.r.IntN(3) > 0,
+	return &arrival.Sittings{
+		Habits:   b.w.habits,
+		PerDay:   min(30, 0.33*rate*st.Rate*math.Exp(st.Spread*b.r.NormFloat64())),
+		Size:     1 + 5*b.r.Float64(),
+		Zone:     int64(b.r.IntN(24)-11) * arrival.Hour,
+		Weekdays: b.r.IntN(3) > 0,
 	}
 }
 
@@ -187,7 +190,7 @@ func (b *caster) crowdOf(n int) *crowd {
 func (b *caster) program() *program {
 	f := &frame{words: 20 + b.r.IntN(150), think: b.r.IntN(3) * 30}
 	if b.r.IntN(5) > 0 {
-		f.system = b.c.book.System(b.r.Uint64())
+		f.system = b.c.Book.System(b.r.Uint64())
 	}
 	if b.r.Float64() < b.s.Style.Params*1.4 {
 		f.params = drawParams(b.r)
@@ -197,40 +200,40 @@ func (b *caster) program() *program {
 		v.forms = append(v.forms, b.ownForm())
 	}
 	if b.r.IntN(6) > 0 {
-		v.about = b.c.narrow(b.r.Uint64())
+		v.about = b.c.Narrow(b.r.Uint64())
 	}
 	return v
 }
 
 // ownForm takes a benign template and, for most programs, gives it a wording of its own, as two teams seldom write
 // the same sentence.
-func (b *caster) ownForm() form {
-	f := b.c.appForms[b.r.IntN(len(b.c.appForms))]
+func (b *caster) ownForm() corpus.Form {
+	f := b.c.AppForms[b.r.IntN(len(b.c.AppForms))]
 	if b.r.IntN(6) == 0 {
 		return f
 	}
 	seed := b.r.Uint64()
-	out := form{parts: slices.Clone(f.parts)}
-	for i, p := range out.parts {
-		out.parts[i] = string(b.c.book.Paraphrase(nil, p, seed+uint64(i)))
+	out := corpus.Form{Parts: slices.Clone(f.Parts)}
+	for i, p := range out.Parts {
+		out.Parts[i] = string(b.c.Book.Paraphrase(nil, p, seed+uint64(i)))
 	}
 	if b.r.IntN(2) == 0 {
-		out.parts[0] = string(b.c.book.Passage(nil, seed, 1)) + "\n" + out.parts[0]
+		out.Parts[0] = string(b.c.Book.Passage(nil, seed, 1)) + "\n" + out.Parts[0]
 	}
 	return out
 }
 
 // appClock makes the clock of an application with mean requests a day, heavy-tailed. A rare heavy one is
 // cut at 2,000 a day.
-func (b *caster) appClock(mean float64) *shaped {
+func (b *caster) appClock(mean float64) *arrival.Shaped {
 	perDay := mean * b.s.Style.Rate * math.Exp(1.3*b.r.NormFloat64()-1.3*1.3/2)
-	return &shaped{shape: &b.c.shapes[b.r.IntN(len(b.c.shapes))], perDay: min(2000, max(0.3, perDay)), phase: b.r.Int64N(7 * day)}
+	return &arrival.Shaped{Shape: &b.w.shapes[b.r.IntN(len(b.w.shapes))], PerDay: min(2000, max(0.3, perDay)), Phase: b.r.Int64N(7 * arrival.Day)}
 }
 
 // fleetOf makes a dispatcher over accounts. The caller sets what differs and calls launch.
-func (b *caster) fleetOf(accounts []int32, wires []*wire, work voice, k clock) *fleet {
+func (b *caster) fleetOf(accounts []int32, wires []*wire, work voice, k arrival.Clock) *fleet {
 	f := &fleet{r: b.rng(), key: b.r.Uint64(), accounts: accounts, wires: wires, work: work, clock: k,
-		source: b.start, until: b.end, sticky: hour, campaign: -1}
+		source: b.start, until: b.end, sticky: arrival.Hour, campaign: -1}
 	for _, acc := range accounts { // a dispatcher deals to all from the start
 		if a := &b.accounts[acc]; a.Created.UnixMilli() > b.start && b.truths[acc].Class != ClassCampaign {
 			a.Created = b.s.Start.Add(-time.Duration(b.r.ExpFloat64() * 60 * 24 * float64(time.Hour)))
@@ -247,9 +250,9 @@ func (b *caster) fleetOf(accounts []int32, wires []*wire, work voice, k clock) *
 }
 
 func (b *caster) launch(f *fleet) {
-	f.source = settle(b.c, f.r, f.clock, f.source)
+	f.source = settle(f.r, f.clock, f.source)
 	b.actors = append(b.actors, f)
-	b.first = append(b.first, f.advance(b.c))
+	b.first = append(b.first, f.advance())
 }
 
 // campaign adds a hostile campaign.
@@ -258,10 +261,10 @@ func (b *caster) campaign(spec *CampaignSpec, index int) {
 	if id == "" {
 		id = "campaign-" + strconv.Itoa(index+1)
 	}
-	start := b.start + int64(spec.Start*float64(day))
+	start := b.start + int64(spec.Start*float64(arrival.Day))
 	end := b.end
 	if spec.Days > 0 {
-		end = min(end, start+int64(spec.Days*float64(day)))
+		end = min(end, start+int64(spec.Days*float64(arrival.Day)))
 	}
 	truth := CampaignTruth{ID: id, Spec: *spec}
 	k := b.campaignIdentity(spec, start)
@@ -284,7 +287,7 @@ func (b *caster) campaign(spec *CampaignSpec, index int) {
 		return
 	}
 	perDay := spec.Rate * float64(spec.Accounts) * (1 - spec.MultiTurn) / (1 + spec.Failover) // follow-ups and retries are requests too
-	f := b.fleetOf(accounts, wires, nil, &flat{perDay: perDay, rhythm: spec.Rhythm, zone: int64(b.r.IntN(24)) * hour})
+	f := b.fleetOf(accounts, wires, nil, &arrival.Flat{Habits: b.w.habits, PerDay: perDay, Rhythm: spec.Rhythm, Zone: int64(b.r.IntN(24)) * arrival.Hour})
 	f.campaign, f.source, f.until = int32(index), start, end
 	f.failover, f.jitter, f.multi = spec.Failover, spec.Jitter.Milliseconds(), spec.MultiTurn
 	f.probe, f.grade = spec.Probe, spec.Grade
@@ -301,7 +304,7 @@ func (b *caster) campaign(spec *CampaignSpec, index int) {
 		f.cover, f.covered = b.crowdOf(20+3*spec.Accounts), spec.Camouflage
 	}
 	if spec.Camouflage > 0 && spec.Cover == CoverPersona {
-		f.clock.(*flat).perDay *= 1 - spec.Camouflage
+		f.clock.(*arrival.Flat).PerDay *= 1 - spec.Camouflage
 		b.personas(spec, index, accounts, wires, start, end)
 	}
 	b.launch(f)
@@ -332,16 +335,16 @@ func (b *caster) independents(spec *CampaignSpec, index int, accounts []int32, w
 
 // pace sets a person's mean rate and the time in which it acts.
 func (b *caster) pace(a *solo, perDay float64, start, end int64) {
-	k := a.clock.(*sittings)
+	k := a.clock.(*arrival.Sittings)
 	spread := math.Exp(0.5*b.r.NormFloat64() - 0.125)
-	k.perDay = perDay * spread / (0.55 * (1 + k.size))
+	k.PerDay = perDay * spread / (0.55 * (1 + k.Size))
 	a.until = end
 	made := b.accounts[a.line.acc].Created
 	from := start
 	if !made.IsZero() {
 		from = max(from, made.UnixMilli())
 	}
-	b.first[len(b.first)-1] = k.next(b.c, a.r, from)
+	b.first[len(b.first)-1] = k.Next(a.r, from)
 }
 
 // harvest makes the voice of a campaign.
@@ -358,23 +361,23 @@ func (b *caster) harvest(spec *CampaignSpec, key uint64) voice {
 	}
 	v := &harvester{f: f, text: spec.Text, cues: spec.Cues, key: key, scale: b.s.Style.Length}
 	if spec.Narrow {
-		v.about = b.c.narrow(key)
+		v.about = b.c.Narrow(key)
 	}
 	for i := range spec.Forms {
-		own := form{b.c.book.Form(prose.Mix(key, uint64(i)), spec.Cues)}
-		if n := len(b.c.forms); n > 0 && b.r.IntN(4) > 0 {
-			own = form{parts: slices.Clone(b.c.forms[b.r.IntN(n)].parts)}
+		own := corpus.Form{Parts: b.c.Book.Form(prose.Mix(key, uint64(i)), spec.Cues)}
+		if n := len(b.c.Forms); n > 0 && b.r.IntN(4) > 0 {
+			own = corpus.Form{Parts: slices.Clone(b.c.Forms[b.r.IntN(n)].Parts)}
 			if spec.Cues {
-				own.parts[0] = string(b.c.book.Cue(nil, uint64(i)))[1:] + " " + own.parts[0]
+				own.Parts[0] = string(b.c.Book.Cue(nil, uint64(i)))[1:] + " " + own.Parts[0]
 			}
 		}
 		v.forms = append(v.forms, own)
 	}
 	switch spec.Text {
 	case TextGenerated:
-		v.list = b.c.generated
+		v.list = b.c.Generated
 	case TextQueue:
-		v.list = b.c.benches[0]
+		v.list = b.c.Benches[0]
 	}
 	return v
 }

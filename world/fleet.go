@@ -1,6 +1,8 @@
 package world
 
 import (
+	"github.com/palladium-guard/palladium/internal/arrival"
+	"github.com/palladium-guard/palladium/internal/prose/corpus"
 	"math/rand/v2"
 	"slices"
 
@@ -14,7 +16,7 @@ type fleet struct {
 	key      uint64
 	accounts []int32
 	wires    []*wire // one for each account
-	clock    clock
+	clock    arrival.Clock
 	source   int64 // when the next piece of work comes
 	until    int64
 	pending  []job // binary heap
@@ -69,13 +71,13 @@ func (f *fleet) perform(g *stage, t int64) int64 {
 		j.slot = f.assign()
 		j.kept = t + f.sticky
 		j.line.acc = f.accounts[j.slot]
-		j.t = t + second + f.r.Int64N(12*second)
+		j.t = t + arrival.Second + f.r.Int64N(12*arrival.Second)
 		j.again++
 		f.push(j)
 	case status == 200 && !j.probe && j.line.turn < 8 && f.r.Float64() < f.multi:
 		j.line.turn++
 		j.again = 0
-		j.t = t + 8*second + int64(f.r.ExpFloat64()*float64(3*minute))
+		j.t = t + 8*arrival.Second + int64(f.r.ExpFloat64()*float64(3*arrival.Minute))
 		if j.t > j.kept {
 			j.slot, j.kept = f.assign(), j.t+f.sticky
 			j.line.acc = f.accounts[j.slot]
@@ -89,7 +91,7 @@ func (f *fleet) perform(g *stage, t int64) int64 {
 			f.last[f.r.IntN(256)] = j
 		}
 	}
-	return f.advance(g.c)
+	return f.advance()
 }
 
 // refuse turns the exchange just filled into one that was answered with 429.
@@ -99,13 +101,13 @@ func (f *fleet) refuse(g *stage) {
 }
 
 // advance takes in work until it is certain which request comes next, and returns its time.
-func (f *fleet) advance(c *Corpus) int64 {
+func (f *fleet) advance() int64 {
 	for f.source < f.until && (len(f.pending) == 0 || f.source <= f.pending[0].t) {
 		f.take()
-		f.source = f.clock.next(c, f.r, f.source)
+		f.source = f.clock.Next(f.r, f.source)
 	}
 	if len(f.pending) == 0 {
-		return never
+		return arrival.Never
 	}
 	return f.pending[0].t
 }
@@ -229,10 +231,10 @@ func (l *lru) take() int32 {
 type harvester struct {
 	f     *frame
 	text  string
-	forms []form
+	forms []corpus.Form
 	cues  bool
 	list  []string
-	about domain
+	about corpus.Domain
 	key   uint64  // of the fleet: answers follow from it
 	scale float64 // length of answers, relative
 }
@@ -247,16 +249,16 @@ func (v *harvester) say(c *Corpus, b []byte, seed uint64, turn int) []byte {
 	case seed&gradeBit != 0 && turn == 0:
 		return v.quote(c, b, seed&^gradeBit)
 	case turn > 0 && h%3 == 0:
-		return c.book.Cue(b, h)
+		return c.Book.Cue(b, h)
 	}
 	seed &^= gradeBit
 	switch v.text {
 	case TextGenerated, TextQueue:
 		if len(v.list) == 0 {
-			if v.about.book != nil {
-				b = v.about.book.Instruct(b, h)
+			if v.about.Book != nil {
+				b = v.about.Book.Instruct(b, h)
 			} else {
-				b = c.book.Instruct(b, h)
+				b = c.Book.Instruct(b, h)
 			}
 			break
 		}
@@ -264,27 +266,27 @@ func (v *harvester) say(c *Corpus, b []byte, seed uint64, turn int) []byte {
 		b = append(b, v.list[i]...)
 	case TextParaphrased:
 		f := v.forms[h%uint64(len(v.forms))]
-		for i, p := range f.parts {
+		for i, p := range f.Parts {
 			if i > 0 {
-				b = c.passage(b, prose.Mix(h, uint64(i)), true, v.about)
+				b = c.Passage(b, prose.Mix(h, uint64(i)), true, v.about)
 			}
-			b = c.book.Paraphrase(b, p, prose.Mix(h, uint64(100+i)))
+			b = c.Book.Paraphrase(b, p, prose.Mix(h, uint64(100+i)))
 		}
 	default:
-		return c.fill(b, v.forms[h>>20%uint64(len(v.forms))], h, true, v.about)
+		return c.Fill(b, v.forms[h>>20%uint64(len(v.forms))], h, true, v.about)
 	}
 	if v.cues {
-		b = c.book.Cue(b, h)
+		b = c.Book.Cue(b, h)
 	}
 	return b
 }
 
 // quote asks to grade the answer given to piece of work seed, whoever received it.
 func (v *harvester) quote(c *Corpus, b []byte, seed uint64) []byte {
-	b = c.book.Paraphrase(b, "Grade the following answer carefully. Give a short reasoning and a final score.\nQuestion: ", prose.Mix(v.key, seed))
+	b = c.Book.Paraphrase(b, "Grade the following answer carefully. Give a short reasoning and a final score.\nQuestion: ", prose.Mix(v.key, seed))
 	b = v.say(c, b, seed, 0)
 	b = append(b, "\nAnswer: "...)
 	answer := prose.Mix(prose.Mix(v.key, seed), 0)
-	b = c.book.Answer(b, answer, v.f.wordsOf(answer, v.scale))
+	b = c.Book.Answer(b, answer, v.f.wordsOf(answer, v.scale))
 	return append(b, "\nScore:"...)
 }

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"github.com/palladium-guard/palladium/internal/arrival"
 	"strconv"
 	"time"
 
@@ -56,39 +57,39 @@ func (b *caster) house(class Class, name string) {
 	seed := b.r.Uint64()
 	var book *prose.Book
 	if seed%4 > 0 {
-		book = b.c.book.Narrow(seed, 2)
+		book = b.c.Book.Narrow(seed, 2)
 	}
 	var v voice
-	var k clock
+	var k arrival.Clock
 	f := &frame{words: 60 + b.r.IntN(80), params: drawParams(b.r)}
 	switch class {
 	case ClassSupport:
-		f.system = b.c.book.System(seed)
-		v, k = &supportBot{f: f, app: seed, intents: b.intents()}, &flat{perDay: 15 * b.s.Style.Rate * float64(len(accounts)), rhythm: 0.7}
+		f.system = b.c.Book.System(seed)
+		v, k = &supportBot{f: f, app: seed, intents: b.intents()}, &arrival.Flat{Habits: b.w.habits, PerDay: 15 * b.s.Style.Rate * float64(len(accounts)), Rhythm: 0.7}
 	case ClassNightly, ClassDrift:
 		v = &worker{f: f, kind: ClassDrift, own: seed}
 		if class == ClassNightly {
 			v = b.examiner(60 + b.r.IntN(100))
 		}
-		k = &cron{period: day, phase: b.r.Int64N(day), size: 12 + b.r.IntN(20), gap: 3 * second}
+		k = &arrival.Cron{Period: arrival.Day, Phase: b.r.Int64N(arrival.Day), Size: 12 + b.r.IntN(20), Gap: 3 * arrival.Second}
 	case ClassJudge:
 		f.words = 15
-		v, k = &judging{f: f, rubric: string(b.c.book.Passage(nil, seed, 4)), own: seed, book: b.c.book.Narrow(seed, 4)}, b.appClock(15)
+		v, k = &judging{f: f, rubric: string(b.c.Book.Passage(nil, seed, 4)), own: seed, book: b.c.Book.Narrow(seed, 4)}, b.appClock(15)
 	case ClassSynthetic:
 		f.words = 200
-		v, k = &worker{f: f, kind: class, own: seed, head: b.c.book.Form(seed, false)[0], book: book}, b.appClock(25*float64(len(accounts)))
+		v, k = &worker{f: f, kind: class, own: seed, head: b.c.Book.Form(seed, false)[0], book: book}, b.appClock(25*float64(len(accounts)))
 	case ClassReview:
-		f.system = b.c.book.System(seed)
+		f.system = b.c.Book.System(seed)
 		v, k = &worker{f: f, kind: class, own: seed, head: "Review this change.\n"}, b.appClock(12*float64(len(accounts)))
 	case ClassBackfill:
-		v, k = &worker{f: f, kind: class, own: seed, head: "Summarise for the index:\n", book: book}, &burst{start: b.someday(), gap: 4 * second, left: b.size(150, 900)}
+		v, k = &worker{f: f, kind: class, own: seed, head: "Summarise for the index:\n", book: book}, &arrival.Burst{Start: b.someday(), Gap: 4 * arrival.Second, Left: b.size(150, 900)}
 	case ClassShared, ClassGateway:
-		v, k = b.crowdOf(10+20*len(accounts)), &flat{perDay: 15 * b.s.Style.Rate * float64(len(accounts)), rhythm: 0.9, zone: b.r.Int64N(day)}
+		v, k = b.crowdOf(10+20*len(accounts)), &arrival.Flat{Habits: b.w.habits, PerDay: 15 * b.s.Style.Rate * float64(len(accounts)), Rhythm: 0.9, Zone: b.r.Int64N(arrival.Day)}
 	case ClassCron:
-		v, k = b.program(), &cron{period: []int64{2 * hour, 4 * hour, 6 * hour, day, hour}[b.r.IntN(5)], phase: b.r.Int64N(hour), size: b.size(1, 5), gap: 2 * second}
+		v, k = b.program(), &arrival.Cron{Period: []int64{2 * arrival.Hour, 4 * arrival.Hour, 6 * arrival.Hour, arrival.Day, arrival.Hour}[b.r.IntN(5)], Phase: b.r.Int64N(arrival.Hour), Size: b.size(1, 5), Gap: 2 * arrival.Second}
 	case ClassAudit:
 		p := b.program()
-		p.f.system += string(b.c.book.Cue(nil, seed)) + " It is kept for the auditors."
+		p.f.system += string(b.c.Book.Cue(nil, seed)) + " It is kept for the auditors."
 		v, k = p, b.appClock(20*float64(len(accounts)))
 	default:
 		v, k = b.program(), b.appClock(9*float64(len(accounts)))
@@ -141,7 +142,7 @@ func (b *caster) someday() int64 { return b.start + b.r.Int64N(max(1, (b.end-b.s
 func (b *caster) intents() []int32 {
 	var out []int32
 	for range 3 + b.r.IntN(4) {
-		out = append(out, int32(b.r.IntN(max(1, len(b.c.support)))))
+		out = append(out, int32(b.r.IntN(max(1, len(b.c.Support)))))
 	}
 	return out
 }
@@ -149,7 +150,7 @@ func (b *caster) intents() []int32 {
 // oneOwner gives accounts one owner's records. Some are vouched for, some declare the organisation, some say nothing.
 func (b *caster) oneOwner(accounts []int32, wires []*wire, relation palladium.Relation) {
 	first := b.accounts[accounts[0]]
-	organization := b.c.book.Word(b.r.Uint64()) + " " + []string{"Ltd", "Labs", "GmbH", "Inc"}[b.r.IntN(4)]
+	organization := b.c.Book.Word(b.r.Uint64()) + " " + []string{"Ltd", "Labs", "GmbH", "Inc"}[b.r.IntN(4)]
 	kind := b.r.IntN(10)
 	for i, acc := range accounts {
 		a := &b.accounts[acc]
@@ -186,11 +187,11 @@ func (b *caster) toolUsers(name string) {
 }
 
 func (b *caster) examiner(size int) *examiner {
-	list := b.c.benches[b.r.IntN(len(b.c.benches))]
+	list := b.c.Benches[b.r.IntN(len(b.c.Benches))]
 	seed := b.r.Uint64()
 	v := &examiner{f: &frame{words: 50, params: &palladium.Params{Has: palladium.HasTemperature | palladium.HasMaxTokens, MaxTokens: 256 << b.r.IntN(4)}},
 		list: list, size: min(size, len(list)), order: seed}
-	parts := b.c.book.Form(seed, b.r.IntN(3) == 0)
+	parts := b.c.Book.Form(seed, b.r.IntN(3) == 0)
 	switch b.r.IntN(3) {
 	case 0:
 		v.head, v.tail = "Question: ", "\nAnswer:"
@@ -203,7 +204,7 @@ func (b *caster) examiner(size int) *examiner {
 // evaluators adds people who run one public benchmark, each for themselves; on release day, all within its 24 hours.
 func (b *caster) evaluators(class Class, name string) {
 	accounts, wires := b.members(class, name, b.size(5, 25))
-	list := b.c.benches[b.r.IntN(len(b.c.benches))]
+	list := b.c.Benches[b.r.IntN(len(b.c.Benches))]
 	for i, acc := range accounts {
 		size := b.size(60, 350)
 		if b.r.IntN(80) == 0 {
@@ -211,9 +212,9 @@ func (b *caster) evaluators(class Class, name string) {
 		}
 		v := b.examiner(size)
 		v.list, v.size = list, min(size, len(list))
-		k := &burst{start: b.someday(), gap: second + b.r.Int64N(12*second), left: v.size}
+		k := &arrival.Burst{Start: b.someday(), Gap: arrival.Second + b.r.Int64N(12*arrival.Second), Left: v.size}
 		if class == ClassRelease && b.release > 0 {
-			k.start = b.release + hour + b.r.Int64N(22*hour)
+			k.Start = b.release + arrival.Hour + b.r.Int64N(22*arrival.Hour)
 			wires[i].adopt = b.release
 		}
 		b.examine(acc, wires[i], v, k)
@@ -223,7 +224,7 @@ func (b *caster) evaluators(class Class, name string) {
 // cohort adds a class of students.
 func (b *caster) cohort(name string) {
 	accounts, wires := b.members(ClassCohort, name, b.size(20, 60))
-	course, domain, vouched := b.r.Uint64(), b.c.book.Word(b.r.Uint64())+".edu.example", b.r.IntN(2) == 0
+	course, domain, vouched := b.r.Uint64(), b.c.Book.Word(b.r.Uint64())+".edu.example", b.r.IntN(2) == 0
 	b.signUpTogether(accounts, b.s.Start.Add(-time.Duration(b.r.IntN(20*24))*time.Hour), 4*24*time.Hour)
 	for i, acc := range accounts {
 		a := &b.accounts[acc]
@@ -233,7 +234,7 @@ func (b *caster) cohort(name string) {
 		}
 		wires[i].key, wires[i].isp, wires[i].place = wires[0].key, wires[0].isp, placeSite
 		k := b.personClock(2)
-		k.zone = int64(course%24) * hour
+		k.Zone = int64(course%24) * arrival.Hour
 		b.solo(acc, wires[i], &student{person: *b.person(), course: course, tasks: 12}, k)
 	}
 }
@@ -265,7 +266,7 @@ func (b *caster) reseller(name string) {
 		}
 	}
 	perDay := float64(len(accounts)) * b.s.Style.Rate * (4 + 12*b.r.Float64()) * (1 - b.s.Style.MultiTurn)
-	f := b.fleetOf(accounts, wires, b.crowdOf(8*len(accounts)), &flat{perDay: perDay, rhythm: 0.5 * b.r.Float64(), zone: b.r.Int64N(day)})
+	f := b.fleetOf(accounts, wires, b.crowdOf(8*len(accounts)), &arrival.Flat{Habits: b.w.habits, PerDay: perDay, Rhythm: 0.5 * b.r.Float64(), Zone: b.r.Int64N(arrival.Day)})
 	f.failover, f.multi = 0.02*b.r.Float64(), b.s.Style.MultiTurn
 	f.random = b.r.IntN(4) == 0
 	b.launch(f)
@@ -296,8 +297,8 @@ type disguise struct {
 }
 
 func (b *caster) campaignIdentity(spec *CampaignSpec, start int64) *disguise {
-	d := &disguise{spec: spec, key: b.r.Uint64(), bin: drawBIN(b.r), domain: b.c.book.Word(b.r.Uint64()) + ".example",
-		shape: "aaaaaa0000", company: b.c.book.Word(b.r.Uint64()) + " Ltd", release: b.release}
+	d := &disguise{spec: spec, key: b.r.Uint64(), bin: drawBIN(b.r), domain: b.c.Book.Word(b.r.Uint64()) + ".example",
+		shape: "aaaaaa0000", company: b.c.Book.Word(b.r.Uint64()) + " Ltd", release: b.release}
 	d.client = len(b.w.tuples) - 1 - b.r.IntN(60)
 	if spec.Client == ClientPopular {
 		d.client = 0
@@ -325,7 +326,7 @@ func (d *disguise) disguise(b *caster, acc int32, w *wire, i int) {
 	case NetworkDatacenter:
 		w.place = placeCloud
 	case NetworkSticky:
-		w.place, w.lease = placeHome, 3*day
+		w.place, w.lease = placeHome, 3*arrival.Day
 	case NetworkRotating:
 		w.place = placeRotating
 	}
@@ -356,13 +357,13 @@ func (d *disguise) disguise(b *caster, acc int32, w *wire, i int) {
 	case OrganizationSame:
 		a.Organization = d.company
 	case OrganizationStartup:
-		a.Organization, a.Plan = b.c.book.Word(b.r.Uint64())+" AI", "startup"
+		a.Organization, a.Plan = b.c.Book.Word(b.r.Uint64())+" AI", "startup"
 	}
 	w.model, w.adopt = 0, 0
 	if d.spec.Pivot && d.release > 0 {
-		w.adopt = d.release + b.r.Int64N(day)
+		w.adopt = d.release + b.r.Int64N(arrival.Day)
 		if b.r.IntN(5) < 2 {
-			w.adopt += b.r.Int64N(4 * day)
+			w.adopt += b.r.Int64N(4 * arrival.Day)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"github.com/palladium-guard/palladium/internal/arrival"
 	"math/rand/v2"
 	"time"
 
@@ -184,7 +185,7 @@ func (g *stage) converse(l line, v voice, f *frame) int {
 // answer returns what the model says at a turn of the conversation key.
 func (g *stage) answer(f *frame, key uint64, turn int) string {
 	seed := prose.Mix(key, uint64(turn))
-	g.buf = g.c.book.Answer(g.buf[:0], seed, f.wordsOf(seed, g.style.Length))
+	g.buf = g.c.Book.Answer(g.buf[:0], seed, f.wordsOf(seed, g.style.Length))
 	return string(g.buf)
 }
 
@@ -232,7 +233,7 @@ func (g *stage) finish(l line, f *frame, r *rand.Rand, chars int) int {
 // solo is one account with a mind of its own.
 type solo struct {
 	r        *rand.Rand
-	clock    clock
+	clock    arrival.Clock
 	voice    voice
 	wire     *wire
 	line     line
@@ -251,17 +252,17 @@ func (a *solo) perform(g *stage, t int64) int64 {
 		g.tally(t)
 	}
 	if status == 429 && a.r.IntN(100) < int(a.fuss) {
-		return t + second + a.r.Int64N(25*second)
+		return t + arrival.Second + a.r.Int64N(25*arrival.Second)
 	}
-	next := a.clock.next(g.c, a.r, t)
+	next := a.clock.Next(a.r, t)
 	if next >= a.until {
-		return never
+		return arrival.Never
 	}
 	switch {
 	case a.serial:
 		a.line.seed++
 		a.line.key = a.r.Uint64()
-	case a.chat > 0 && a.line.turn < 9 && next-t < 2*hour && a.r.IntN(100) < int(a.chat):
+	case a.chat > 0 && a.line.turn < 9 && next-t < 2*arrival.Hour && a.r.IntN(100) < int(a.chat):
 		a.line.turn++
 	default:
 		a.line.turn, a.line.seed, a.line.key = 0, a.r.Uint64(), a.r.Uint64()

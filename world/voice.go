@@ -3,6 +3,7 @@ package world
 import (
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/internal/prose"
+	"github.com/palladium-guard/palladium/internal/prose/corpus"
 )
 
 // voice is what an account says. A text is a function of the conversation's seed and the turn, so that a
@@ -35,15 +36,15 @@ type person struct {
 func (p *person) frame() *frame { return p.f }
 
 func (p *person) say(c *Corpus, b []byte, seed uint64, turn int) []byte {
-	if len(c.asks) > 0 && seed%14 == 0 && turn == 0 {
-		return c.book.Remix(b, c.asks[seed>>8%uint64(len(c.asks))], p.id, seed, 12)
+	if len(c.Asks) > 0 && seed%14 == 0 && turn == 0 {
+		return c.Book.Remix(b, c.Asks[seed>>8%uint64(len(c.Asks))], p.id, seed, 12)
 	}
-	if p.thread < 0 || len(c.threads) == 0 {
-		return c.book.Ask(b, p.id, seed, turn)
+	if p.thread < 0 || len(c.Threads) == 0 {
+		return c.Book.Ask(b, p.id, seed, turn)
 	}
-	lines := c.threads[p.thread]
+	lines := c.Threads[p.thread]
 	if !p.alone && seed>>16%3 == 0 {
-		lines = c.threads[p.second]
+		lines = c.Threads[p.second]
 	}
 	at := int(seed>>24%uint64(len(lines))) + turn
 	line := lines[at%len(lines)]
@@ -51,10 +52,10 @@ func (p *person) say(c *Corpus, b []byte, seed uint64, turn int) []byte {
 	if p.alone {
 		percent = 0
 	}
-	b = c.book.Remix(b, line, p.id, prose.Mix(seed, uint64(turn)), percent)
+	b = c.Book.Remix(b, line, p.id, prose.Mix(seed, uint64(turn)), percent)
 	if len(line) < 50 && seed>>20%2 == 0 {
 		b = append(b, ' ')
-		b = c.book.Remix(b, lines[(at+1)%len(lines)], p.id, seed, percent)
+		b = c.Book.Remix(b, lines[(at+1)%len(lines)], p.id, seed, percent)
 	}
 	return b
 }
@@ -74,14 +75,14 @@ func (v *crowd) say(c *Corpus, b []byte, seed uint64, turn int) []byte {
 // program fills its own templates.
 type program struct {
 	f     *frame
-	forms []form
-	about domain
+	forms []corpus.Form
+	about corpus.Domain
 }
 
 func (p *program) frame() *frame { return p.f }
 
 func (p *program) say(c *Corpus, b []byte, seed uint64, _ int) []byte {
-	return c.fill(b, p.forms[seed>>40%uint64(len(p.forms))], seed, false, p.about)
+	return c.Fill(b, p.forms[seed>>40%uint64(len(p.forms))], seed, false, p.about)
 }
 
 // supportBot passes on short lines of its customers.
@@ -94,11 +95,11 @@ type supportBot struct {
 func (v *supportBot) frame() *frame { return v.f }
 
 func (v *supportBot) say(c *Corpus, b []byte, seed uint64, _ int) []byte {
-	if len(c.support) == 0 {
-		return c.book.Support(b, v.app, seed)
+	if len(c.Support) == 0 {
+		return c.Book.Support(b, v.app, seed)
 	}
-	lines := c.support[v.intents[seed%uint64(len(v.intents))]]
-	return c.book.Remix(b, lines[seed>>16%uint64(len(lines))], v.app, seed, 8)
+	lines := c.Support[v.intents[seed%uint64(len(v.intents))]]
+	return c.Book.Remix(b, lines[seed>>16%uint64(len(lines))], v.app, seed, 8)
 }
 
 // examiner runs a public benchmark in an order of its own; seed counts the questions. A set of size questions out of
@@ -154,9 +155,9 @@ func (v *student) say(c *Corpus, b []byte, seed uint64, turn int) []byte {
 		return v.person.say(c, b, seed, turn)
 	}
 	var task []byte
-	task = c.book.Homework(task, v.course, int(seed%uint64(v.tasks)))
+	task = c.Book.Homework(task, v.course, int(seed%uint64(v.tasks)))
 	b = append(b, []string{"", "help: ", "my homework: ", "solve this ", "can you check? ", ""}[v.id%6]...)
-	return c.book.Remix(b, string(task), v.id, seed, int(v.id>>8%12))
+	return c.Book.Remix(b, string(task), v.id, seed, int(v.id>>8%12))
 }
 
 // judging asks for a grade of a candidate answer by a rubric of its own.
@@ -174,7 +175,7 @@ func (v *judging) say(c *Corpus, b []byte, seed uint64, _ int) []byte {
 	b = append(b, "\nQuestion: "...)
 	b = v.book.Instruct(b, prose.Mix(v.own, seed))
 	b = append(b, "\nCandidate: "...)
-	b = c.book.Answer(b, prose.Mix(v.own, prose.Mix(seed, 5)), 60)
+	b = c.Book.Answer(b, prose.Mix(v.own, prose.Mix(seed, 5)), 60)
 	return append(b, "\nScore 1-10:"...)
 }
 
@@ -191,23 +192,23 @@ func (v *worker) frame() *frame { return v.f }
 
 func (v *worker) say(c *Corpus, b []byte, seed uint64, _ int) []byte {
 	b = append(b, v.head...)
-	book := c.book
+	book := c.Book
 	if v.book != nil {
 		book = v.book
 	}
 	switch v.kind {
 	case ClassReview:
-		return c.book.Diff(b, v.own, seed)
+		return c.Book.Diff(b, v.own, seed)
 	case ClassBackfill:
 		return book.Passage(b, prose.Mix(v.own, seed), 6)
 	case ClassDrift:
-		return c.book.Instruct(b, prose.Mix(v.own, seed%40))
+		return c.Book.Instruct(b, prose.Mix(v.own, seed%40))
 	case ClassTool:
 		if seed%3 == 0 {
-			b = c.book.Diff(b, v.own, seed)
+			b = c.Book.Diff(b, v.own, seed)
 			b = append(b, '\n')
 		}
-		return c.book.Ask(b, v.own, seed, 0)
+		return c.Book.Ask(b, v.own, seed, 0)
 	}
 	return book.Instruct(b, prose.Mix(v.own, seed))
 }

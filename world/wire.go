@@ -1,6 +1,7 @@
 package world
 
 import (
+	"github.com/palladium-guard/palladium/internal/arrival"
 	"math"
 	"math/rand/v2"
 	"net/netip"
@@ -45,7 +46,7 @@ func drawISP(r *rand.Rand) uint16 { return uint16(math.Floor(40 * math.Pow(r.Flo
 
 func newWire(r *rand.Rand, s *Style, tuples []clientTuple) wire {
 	w := wire{key: r.Uint64(), isp: drawISP(r), client: uint16(drawTuple(r, len(tuples))), model: drawModel(r)}
-	w.lease = day + r.Int64N(30*day)
+	w.lease = arrival.Day + r.Int64N(30*arrival.Day)
 	switch u := r.Float64(); {
 	case u < s.NAT:
 		w.place = placeMobile
@@ -78,7 +79,7 @@ func (w *wire) address(r *rand.Rand, t int64) (string, uint32) {
 		isp := uint16(h >> 40 % 40)
 		return homeAddress(h, isp), 64600 + uint32(isp)
 	case placeMobile:
-		h := prose.Mix(key, uint64(t/(3*hour)))
+		h := prose.Mix(key, uint64(t/(3*arrival.Hour)))
 		b = [4]byte{100, 64 + byte(w.isp%8)*8 + byte(h%2), byte(h >> 8), byte(h >> 16)}
 	case placeSite:
 		b, asn = [4]byte{198, 18 + byte(key>>24&1), byte(key >> 8), byte(key)}, 64700+uint32(key>>8%250)
@@ -86,10 +87,10 @@ func (w *wire) address(r *rand.Rand, t int64) (string, uint32) {
 		h := prose.Mix(key, r.Uint64N(1+key%3))
 		b, asn = [4]byte{10, byte(w.isp)*4 + byte(h>>16&3), byte(h >> 8), byte(h)}, 65000+uint32(w.isp)
 	case placeRunner:
-		h := prose.Mix(key, uint64(t/hour)*4+r.Uint64N(4))
+		h := prose.Mix(key, uint64(t/arrival.Hour)*4+r.Uint64N(4))
 		b, asn = [4]byte{10, byte(w.isp)*4 + byte(h>>16&3), byte(h >> 8), byte(h)}, 65000+uint32(w.isp)
 	case placeVPN:
-		h := prose.Mix(key, uint64(t/day))
+		h := prose.Mix(key, uint64(t/arrival.Day))
 		vpn := byte(key % 12)
 		b, asn = [4]byte{172, 16 + vpn, byte(h % 20), byte(h>>8) % 32}, 65100+uint32(vpn)
 	}

@@ -3,6 +3,9 @@ package world
 import (
 	"cmp"
 	"fmt"
+	"github.com/palladium-guard/palladium/internal/arrival"
+	"github.com/palladium-guard/palladium/internal/prose/corpus"
+	"io/fs"
 	"iter"
 	"slices"
 	"time"
@@ -10,11 +13,23 @@ import (
 	"github.com/palladium-guard/palladium"
 )
 
+// Corpus is what is said in a world, and how requests arrive.
+type Corpus = corpus.Corpus
+
+// OwnCorpus makes its own text. It needs no files.
+func OwnCorpus(seed uint64) *Corpus { return corpus.Own(seed) }
+
+// LoadCorpus reads real prompts and arrivals from a data folder. half is 0 or 1: the halves have no source in common,
+// so that an evaluation can hold out what tuning has not seen.
+func LoadCorpus(fsys fs.FS, half int) (*Corpus, error) { return corpus.Load(fsys, half) }
+
 // World is a population ready to act. It is immutable but for what Exchanges has counted, so it must not be
 // streamed from two goroutines at once.
 type World struct {
 	scenario Scenario
 	corpus   *Corpus
+	habits   *arrival.Habits
+	shapes   []arrival.Shape
 	tuples   []clientTuple
 	accounts []palladium.Account
 	truths   []AccountTruth // same order as accounts
@@ -36,7 +51,10 @@ func New(s Scenario, c *Corpus) (*World, error) {
 	if s.Style == (Style{}) {
 		s.Style = DefaultStyle()
 	}
-	w := &World{scenario: s, corpus: c, tuples: clientTuples(c.book)}
+	w := &World{scenario: s, corpus: c, tuples: clientTuples(c.Book), habits: &arrival.Habits{Gaps: c.Gaps, Hours: c.Hours}}
+	for _, l := range c.Loads {
+		w.shapes = append(w.shapes, arrival.NewShape(l.Rates, l.CV))
+	}
 	w.fresh = w.populate()
 	w.accounts, w.truths, w.fleets = w.fresh.accounts, w.fresh.truths, w.fresh.fleets
 	w.order = make([]int32, len(w.accounts))

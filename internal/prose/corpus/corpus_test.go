@@ -1,4 +1,4 @@
-package world
+package corpus
 
 import (
 	"os"
@@ -31,43 +31,35 @@ func data(t testing.TB) string {
 
 func TestHalvesAndSidesAreApart(t *testing.T) {
 	dir := data(t)
-	key := func(f form) string { return strings.Join(f.parts, "\x00") }
+	key := func(f Form) string { return strings.Join(f.Parts, "\x00") }
 	owner := map[string]string{}
 	for half := range 2 {
-		c, err := LoadCorpus(os.DirFS(dir), half)
+		c, err := Load(os.DirFS(dir), half)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Logf("half %d: %d threads, %d asks, %d intents, %d forms of applications, %d of attackers, %d and %d slot texts, %d generated, %d benchmarks (%d, …), %d shapes, %d gaps",
-			half, len(c.threads), len(c.asks), len(c.support), len(c.appForms), len(c.forms), len(c.appSlots), len(c.slots), len(c.generated), len(c.benches), len(c.benches[0]), len(c.shapes), len(c.gaps))
-		if len(c.threads) < 300 || len(c.forms) < 60 || len(c.appForms) < 60 || len(c.slots) < 2000 || len(c.appSlots) < 2000 || len(c.shapes) < 40 || len(c.generated) < 1500 {
+			half, len(c.Threads), len(c.Asks), len(c.Support), len(c.AppForms), len(c.Forms), len(c.AppSlots), len(c.Slots), len(c.Generated), len(c.Benches), len(c.Benches[0]), len(c.Loads), len(c.Gaps))
+		if len(c.Threads) < 300 || len(c.Forms) < 60 || len(c.AppForms) < 60 || len(c.Slots) < 2000 || len(c.AppSlots) < 2000 || len(c.Loads) < 40 || len(c.Generated) < 1500 {
 			t.Error("a part of the corpus is too small")
 		}
-		for side, forms := range map[string][]form{"app": c.appForms, "attacker": c.forms} {
+		for side, forms := range map[string][]Form{"app": c.AppForms, "attacker": c.Forms} {
 			for _, f := range forms {
 				mine := side + string(rune('0'+half))
 				if o := owner[key(f)]; o != "" && o != mine {
-					t.Errorf("form of %s is also of %s: %.60q", mine, o, f.parts[0])
+					t.Errorf("form of %s is also of %s: %.60q", mine, o, f.Parts[0])
 				}
 				owner[key(f)] = mine
 			}
 		}
-		s, _ := Preset("mixed")
-		s.Benign = Population(800)
-		w, err := New(s, c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		truth := w.Truth()
-		t.Logf("%d exchanges of %d accounts", truth.Exchanges, len(truth.Accounts))
 	}
 }
 
-func TestLoadCorpusSaysWhatIsMissing(t *testing.T) {
-	if _, err := LoadCorpus(fstest.MapFS{}, 0); err == nil || !strings.Contains(err.Error(), "data folder") {
+func TestLoadSaysWhatIsMissing(t *testing.T) {
+	if _, err := Load(fstest.MapFS{}, 0); err == nil || !strings.Contains(err.Error(), "data folder") {
 		t.Errorf("error %v", err)
 	}
-	if _, err := LoadCorpus(fstest.MapFS{}, 2); err == nil {
+	if _, err := Load(fstest.MapFS{}, 2); err == nil {
 		t.Error("half 2 accepted")
 	}
 }

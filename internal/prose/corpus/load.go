@@ -1,4 +1,4 @@
-package world
+package corpus
 
 import (
 	"bufio"
@@ -25,15 +25,15 @@ type loader struct {
 	c    *Corpus
 }
 
-// LoadCorpus reads real prompts and arrivals from a data folder (its MANIFEST.md names the files). half, 0 or 1,
+// Load reads real prompts and arrivals from a data folder (its MANIFEST.md names the files). half, 0 or 1,
 // takes one half of the templates, of the model-made instructions, of the people and of the applications' arrivals,
 // so that an evaluation can hold out sources that tuning has not seen. Within a half, templates that attackers use
 // are never used by benign applications.
-func LoadCorpus(fsys fs.FS, half int) (*Corpus, error) {
+func Load(fsys fs.FS, half int) (*Corpus, error) {
 	if half != 0 && half != 1 {
 		return nil, fmt.Errorf("load corpus: half is %d, use 0 or 1", half)
 	}
-	l := &loader{fsys: fsys, half: half, c: &Corpus{book: prose.New(uint64(1000 + half))}}
+	l := &loader{fsys: fsys, half: half, c: &Corpus{Book: prose.New(uint64(1000 + half))}}
 	var errs []error
 	for _, step := range []func() error{l.people, l.asks, l.support, l.templates, l.promptsource, l.instructions, l.benchmarks,
 		l.toolPrompts, l.shapes, l.sittings} {
@@ -104,19 +104,19 @@ func (l *loader) people() error {
 	threads := map[string][]string{}
 	err := rows(l.fsys, "human/ubuntu_irc.jsonl.gz", func(r *row) {
 		if h, err := strconv.Atoi(strings.SplitN(r.Hm, ":", 2)[0]); err == nil && h >= 0 && h < 24 {
-			l.c.hours[h]++
+			l.c.Hours[h]++
 		}
 		if mine, _ := l.part(r.User); mine && len(r.Text) > 7 {
 			threads[r.User] = append(threads[r.User], clip(r.Text))
 		}
 	})
-	top := slices.Max(l.c.hours[:])
-	for i := range l.c.hours {
-		l.c.hours[i] /= max(1, top)
+	top := slices.Max(l.c.Hours[:])
+	for i := range l.c.Hours {
+		l.c.Hours[i] /= max(1, top)
 	}
 	for _, user := range sortedKeys(threads) {
 		if len(threads[user]) >= 8 {
-			l.c.threads = append(l.c.threads, threads[user])
+			l.c.Threads = append(l.c.Threads, threads[user])
 		}
 	}
 	return err
@@ -140,7 +140,7 @@ func (l *loader) asks() error {
 	take := func(r *row) {
 		for _, t := range append(r.Turns, r.Prompt) {
 			if mine, _ := l.part(t); mine && len(t) > 10 && len(t) < 2000 {
-				l.c.asks = append(l.c.asks, clip(t))
+				l.c.Asks = append(l.c.Asks, clip(t))
 			}
 		}
 	}
@@ -157,7 +157,7 @@ func (l *loader) support() error {
 		}
 	})
 	for _, k := range sortedKeys(intents) {
-		l.c.support = append(l.c.support, intents[k])
+		l.c.Support = append(l.c.Support, intents[k])
 	}
 	return err
 }
@@ -211,17 +211,17 @@ func (l *loader) form(parts ...string) {
 	switch {
 	case !mine:
 	case hostile:
-		l.c.forms = append(l.c.forms, form{parts})
+		l.c.Forms = append(l.c.Forms, Form{parts})
 	default:
-		l.c.appForms = append(l.c.appForms, form{parts})
+		l.c.AppForms = append(l.c.AppForms, Form{parts})
 	}
 }
 
 func (l *loader) slot(hostile bool, text string) {
 	if hostile {
-		l.c.slots = append(l.c.slots, text)
+		l.c.Slots = append(l.c.Slots, text)
 	} else {
-		l.c.appSlots = append(l.c.appSlots, text)
+		l.c.AppSlots = append(l.c.AppSlots, text)
 	}
 }
 
@@ -311,7 +311,7 @@ func (l *loader) instructions() error {
 		if r.Input != "" {
 			text += "\n" + r.Input
 		}
-		l.c.generated = append(l.c.generated, clip(text))
+		l.c.Generated = append(l.c.Generated, clip(text))
 	})
 }
 
@@ -326,7 +326,7 @@ func (l *loader) benchmarks() error {
 	}
 	err := errors.Join(rows(l.fsys, "distill/gsm8k_train.jsonl.gz", take), rows(l.fsys, "distill/flan_cot.jsonl.gz", take))
 	for _, k := range sortedKeys(lists) { // the nameless set of word problems comes first
-		l.c.benches = append(l.c.benches, lists[k])
+		l.c.Benches = append(l.c.Benches, lists[k])
 		if k != "" {
 			for i, q := range lists[k] {
 				l.slot(i%2 == 0, q)
@@ -339,7 +339,7 @@ func (l *loader) benchmarks() error {
 func (l *loader) toolPrompts() error {
 	type row struct{ Tool, Prompt string }
 	return rows(l.fsys, "reference/tool_prompts.jsonl.gz", func(r *row) {
-		l.c.tools = append(l.c.tools, tool{r.Tool, r.Prompt})
+		l.c.Tools = append(l.c.Tools, Tool{r.Tool, r.Prompt})
 	})
 }
 
@@ -382,7 +382,7 @@ func (l *loader) shapes() error {
 			c.rates = append(c.rates, 0)
 		}
 		if len(c.rates) >= 144 {
-			l.c.shapes = append(l.c.shapes, newShape(c.rates, min(4, max(0.5, c.cv/max(1, c.at)))))
+			l.c.Loads = append(l.c.Loads, LoadShape{c.rates, min(4, max(0.5, c.cv/max(1, c.at)))})
 		}
 	}
 	return err
@@ -398,7 +398,7 @@ func (l *loader) sittings() error {
 			return nil // the header
 		}
 		if u == user && t > last && t-last < 1800 {
-			l.c.gaps = append(l.c.gaps, float32(t-last))
+			l.c.Gaps = append(l.c.Gaps, float32(t-last))
 		}
 		user, last = u, t
 		return nil
