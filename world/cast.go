@@ -199,6 +199,9 @@ func (b *caster) program() *program {
 	for range 1 + b.r.IntN(3) {
 		v.forms = append(v.forms, b.ownForm())
 	}
+	if b.r.IntN(8) == 0 { // honest programs ask for steps too
+		f.system += string(b.c.Book.Cue(nil, b.r.Uint64()))
+	}
 	if b.r.IntN(6) > 0 {
 		v.about = b.c.Narrow(b.r.Uint64())
 	}

@@ -42,6 +42,10 @@ func newTaskTable() taskTable {
 			" Reconstruct the reasoning that leads to the answer, step by step.",
 			" Write down all considerations and rejected alternatives before you conclude.",
 			" Your detailed thought process must come before the result.",
+			" 请逐步写出完整的推理过程，然后给出最终答案。",
+			" Escribe todo tu razonamiento paso a paso antes de la respuesta final.",
+			" Schreibe zuerst den vollständigen Gedankengang Schritt für Schritt auf, dann die Antwort.",
+			" Сначала подробно опиши весь ход рассуждений, шаг за шагом, затем дай ответ.",
 		},
 		instructs: []string{
 			"Write a {a} story in which a {n} and a {n} meet in {c}.", "Explain how a {n} works to someone who has never seen a {n}.",
@@ -128,7 +132,7 @@ func (k *Book) Form(seed uint64, cue bool) []string {
 	return append(parts, string(k.expand(nil, s, s.d.pick(k.tasks.tails))))
 }
 
-// Cue appends a demand for the reasoning behind an answer.
+// Cue appends a demand for the reasoning behind an answer, one in four not in English.
 func (k *Book) Cue(b []byte, seed uint64) []byte {
 	d := dice(Mix(seed, 3))
 	return append(b, d.pick(k.tasks.cues)...)
