@@ -85,17 +85,18 @@ func TestHopFindsStars(t *testing.T) {
 		fmt.Fprintf(&accounts, "k%d,%d,1,0,\n", i, 40_000*i)
 		fmt.Fprintf(&edges, "x,hub,k%d\n", i)
 	}
-	res, err := Hop(fstest.MapFS{
+	all, err := Hop(fstest.MapFS{
 		"coordinated/hop_accounts.csv.gz": zipped(t, accounts.String()), "coordinated/hop_edges.csv.gz": zipped(t, edges.String()),
-	}, 1)
+	}, 1, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
+	res := all[0]
 	if s := res.Test.Scores; s.ARI != 1 || s.Purity != 1 || s.InversePurity != 1 || s.BCubedPrecision != 1 || s.BCubedRecall != 1 {
 		t.Errorf("stars are not recovered: %+v", s)
 	}
 	if res.KeptPulledIn != 0 || res.KeptGrouped != 0 || res.KeptAccounts != 2000 || res.Groups != 8 || res.Test.Groups != 4 {
-		t.Errorf("counts are off: %+v", *res)
+		t.Errorf("counts are off: %+v", res)
 	}
 }
 
@@ -147,11 +148,11 @@ func TestBrokenFiles(t *testing.T) {
 		{"a bad time", zipped(t, "account,first_ts,sybil,group\na,soon,0,\n"), "first activity"},
 		{"empty", zipped(t, ""), "header"},
 	} {
-		if _, err := Hop(fstest.MapFS{name: c.file}, 1); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Hop(fstest.MapFS{name: c.file}, 1, 1); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want an error about %s", c.what, err, c.want)
 		}
 	}
-	if _, err := Hop(fstest.MapFS{}, 1); err == nil || !strings.Contains(err.Error(), "data folder") {
+	if _, err := Hop(fstest.MapFS{}, 1, 1); err == nil || !strings.Contains(err.Error(), "data folder") {
 		t.Errorf("no file: got %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/palladium-guard/palladium/internal/stats"
 	"github.com/palladium-guard/palladium/traffic/measure"
 	"github.com/palladium-guard/palladium/world/outside"
 )
@@ -35,31 +36,43 @@ func data(t *testing.T) fs.FS {
 // The floors below are far under what is measured: they catch a break, they do not claim a figure.
 
 func TestHop(t *testing.T) {
-	fsys := data(t)
-	for seed := range uint64(3) {
-		r, err := outside.Hop(fsys, seed+1)
-		if err != nil {
-			t.Fatal(err)
+	all, err := outside.Hop(data(t), 1, 21)
+	if err != nil {
+		t.Fatal(err)
+	}
+	show := func(name string, of func(r *outside.HopResult) float64) (median float64) {
+		v := make([]float64, len(all))
+		for i := range all {
+			v[i] = of(&all[i])
 		}
-		half := func(name string, h outside.HopHalf) {
-			s, l := h.Scores, h.LinkedScores
-			t.Logf("seed %d %-10s %d groups %d accounts: ARI %.3f purity %.3f inverse %.3f B-cubed %.3f/%.3f, with kept ARI %.3f; "+
-				"%d linked: ARI %.3f purity %.3f inverse %.3f B-cubed %.3f/%.3f", seed+1, name, h.Groups, h.Sybils, s.ARI, s.Purity,
-				s.InversePurity, s.BCubedPrecision, s.BCubedRecall, h.WithKept, h.Linked, l.ARI, l.Purity, l.InversePurity,
-				l.BCubedPrecision, l.BCubedRecall)
-		}
-		t.Logf("seed %d resolution %g: %d of %d kept accounts are in a community of %d or more, %d of them with accused ones; "+
-			"%d of %d accused without a group", seed+1, r.Resolution, r.KeptGrouped, r.KeptAccounts, outside.MinGroup,
-			r.KeptPulledIn, r.UngroupedFound, r.Ungrouped)
-		half("chosen on", r.Chosen)
-		half("test", r.Test)
-		half("components", r.Components)
-		if r.Test.Scores.ARI < 0.4 || r.Test.Scores.Purity < 0.8 {
-			t.Errorf("seed %d: ARI %.3f, purity %.3f", seed+1, r.Test.Scores.ARI, r.Test.Scores.Purity)
-		}
-		if n := r.Chosen.Sybils + r.Test.Sybils + r.Ungrouped; n != r.Sybils {
-			t.Errorf("seed %d: halves and ungrouped hold %d of %d accounts", seed+1, n, r.Sybils)
-		}
+		q := stats.Quantiles(v, 0, 0.5, 1)
+		t.Logf("%-42s median %.3f, from %.3f to %.3f", name, q[1], q[0], q[2])
+		return q[1]
+	}
+	agreement := func(name string, of func(r *outside.HopResult) outside.Agreement) (ari, purity float64) {
+		ari = show(name+" ARI", func(r *outside.HopResult) float64 { return of(r).ARI })
+		purity = show(name+" purity", func(r *outside.HopResult) float64 { return of(r).Purity })
+		show(name+" inverse purity", func(r *outside.HopResult) float64 { return of(r).InversePurity })
+		show(name+" B-cubed precision", func(r *outside.HopResult) float64 { return of(r).BCubedPrecision })
+		show(name+" B-cubed recall", func(r *outside.HopResult) float64 { return of(r).BCubedRecall })
+		return ari, purity
+	}
+	show("resolution", func(r *outside.HopResult) float64 { return r.Resolution })
+	ari, purity := agreement("test", func(r *outside.HopResult) outside.Agreement { return r.Test.Scores })
+	agreement("test, with a transfer", func(r *outside.HopResult) outside.Agreement { return r.Test.LinkedScores })
+	agreement("components", func(r *outside.HopResult) outside.Agreement { return r.Components.Scores })
+	show("test with kept accounts ARI", func(r *outside.HopResult) float64 { return r.Test.WithKept })
+	show("share of kept accounts with accused ones", func(r *outside.HopResult) float64 {
+		return float64(r.KeptPulledIn) / float64(r.KeptAccounts)
+	})
+	show("share of accused with a transfer", func(r *outside.HopResult) float64 { return float64(r.Test.Linked) / float64(r.Test.Sybils) })
+	r := &all[0]
+	t.Logf("%d accounts, %d accused in %d groups; of %d without a group %d found", r.Accounts, r.Sybils, r.Groups, r.Ungrouped, r.UngroupedFound)
+	if ari < 0.4 || purity < 0.8 {
+		t.Errorf("median ARI %.3f, purity %.3f", ari, purity)
+	}
+	if n := r.Chosen.Sybils + r.Test.Sybils + r.Ungrouped; n != r.Sybils {
+		t.Errorf("halves and ungrouped hold %d of %d accounts", n, r.Sybils)
 	}
 }
 
