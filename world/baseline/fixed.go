@@ -115,12 +115,21 @@ func (f *FixedWeights) score(h *habits) float64 {
 	return s
 }
 
+// Scores returns the score of every account, in [0,1]; accounts of fewer than ten requests have 0.
+func (f *FixedWeights) Scores() map[string]float64 {
+	out := make(map[string]float64, len(f.accounts))
+	for i := range f.accounts {
+		out[f.roll.names[i]] = f.score(&f.accounts[i])
+	}
+	return out
+}
+
 // Flagged implements Baseline.
 func (f *FixedWeights) Flagged() map[string]bool {
 	out := map[string]bool{}
-	for i := range f.accounts {
-		if f.score(&f.accounts[i]) >= FixedThreshold-1e-9 {
-			out[f.roll.names[i]] = true
+	for id, s := range f.Scores() {
+		if s >= FixedThreshold-1e-9 {
+			out[id] = true
 		}
 	}
 	return out

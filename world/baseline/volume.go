@@ -1,8 +1,7 @@
 package baseline
 
 import (
-	"cmp"
-	"slices"
+	"math"
 
 	"github.com/palladium-guard/palladium"
 )
@@ -74,39 +73,13 @@ func (v *VolumeLimit) FlaggedAt() map[string]int64 {
 	return out
 }
 
-// Oracle returns the limit that gives the largest F1 on this very recording, and its quality: an oracle threshold,
-// chosen in hindsight from the answers, that no operator could have set. Of equals the highest limit is taken.
-// Hostile accounts that sent nothing do not count.
+// Oracle returns the limit that gives the largest F1 on this very recording, see Oracle. Hostile accounts that sent
+// nothing do not count.
 func (v *VolumeLimit) Oracle(hostile func(id string) bool) (limit int, best Quality) {
-	type entry struct {
-		most uint32
-		bad  bool
-	}
-	all := make([]entry, len(v.loads))
-	total := 0
+	scores := make(map[string]float64, len(v.loads))
 	for i, l := range v.loads {
-		all[i] = entry{l.most, hostile(v.roll.names[i])}
-		if all[i].bad {
-			total++
-		}
+		scores[v.roll.names[i]] = float64(l.most)
 	}
-	slices.SortFunc(all, func(a, b entry) int { return cmp.Compare(b.most, a.most) })
-	q := Quality{Hostile: total}
-	best = q
-	if len(all) > 0 {
-		limit = int(all[0].most)
-	}
-	for i := 0; i < len(all); {
-		most := all[i].most
-		for ; i < len(all) && all[i].most == most; i++ {
-			q.Flagged++
-			if all[i].bad {
-				q.Right++
-			}
-		}
-		if q.F1() > best.F1() {
-			limit, best = int(most)-1, q
-		}
-	}
-	return limit, best
+	least, best := Oracle(scores, hostile)
+	return int(min(least-1, math.MaxInt32)), best
 }
