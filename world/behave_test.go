@@ -274,3 +274,30 @@ func TestRandomScenariosPlay(t *testing.T) {
 		}
 	}
 }
+
+func TestSweepIsALatinHypercube(t *testing.T) {
+	const n = 40
+	texts, accounts := map[string]int{}, map[int]int{}
+	for _, c := range Sweep(n, 3) {
+		texts[c.Text]++
+		accounts[int(math.Log(float64(c.Accounts)/30+1e-9)/math.Log(20)*4)]++
+	}
+	for text, k := range texts {
+		if k != n/4 {
+			t.Errorf("%d campaigns of %s, want %d", k, text, n/4)
+		}
+	}
+	for part, k := range accounts {
+		if k < n/4-2 || k > n/4+2 {
+			t.Errorf("%d campaigns in quarter %d of the sizes, want %d", k, part, n/4)
+		}
+	}
+	s := RandomScenario(5, 400, 4)
+	sum := 0
+	for _, c := range s.Campaigns {
+		sum += c.Accounts
+	}
+	if sum > 100 || len(s.Campaigns) == 0 {
+		t.Errorf("%d hostile accounts of 400 honest ones", sum)
+	}
+}

@@ -107,20 +107,75 @@ func RandomStyle(seed uint64) Style {
 	}
 }
 
-// RandomCampaign draws a campaign within the reach that a detector is asked to have, and somewhat beyond: for sweeps.
+// RandomCampaign draws a campaign within the reach that a detector is asked to have, and somewhat beyond.
 func RandomCampaign(seed uint64) CampaignSpec {
 	r := rand.New(rand.NewPCG(seed, 0xca3b))
-	pick := func(words ...string) string { return words[r.IntN(len(words))] }
-	c := CampaignSpec{
-		Accounts: int(30 * math.Exp(r.Float64()*math.Log(20))), Rate: 4 * math.Exp(r.Float64()*math.Log(10)), Start: r.Float64() * 5,
-		Camouflage: []float64{0, 0, 0.2, 0.5, 0.8}[r.IntN(5)], Cover: pick(CoverPooled, CoverPooled, CoverPersona),
-		Text: pick(TextTemplate, TextParaphrased, TextGenerated, TextQueue), Forms: []int{0, 1, 3, 10, 40}[r.IntN(5)], Cues: r.IntN(2) == 0, Narrow: r.IntN(4) == 0,
-		Scheduler: pick(SchedulerLRU, SchedulerLRU, SchedulerRandom, SchedulerQuota), Failover: []float64{0, 0.005, 0.02, 0.05}[r.IntN(4)],
-		Jitter: []time.Duration{0, time.Minute, 10 * time.Minute, time.Hour, 24 * time.Hour}[r.IntN(5)], Rhythm: r.Float64(),
-		MultiTurn: []float64{0, 0.1, 0.4}[r.IntN(3)], Grade: []float64{0, 0, 0, 0.2}[r.IntN(4)], Pivot: r.IntN(3) == 0,
-		Network: pick(NetworkShared, NetworkDatacenter, NetworkSticky, NetworkRotating), Client: pick(ClientSDK, ClientPopular, ClientSpoofed),
-		Identity: pick(IdentityShared, IdentityVirtual, IdentityClean), Email: pick(EmailBatch, EmailClean), Age: pick(AgeBurst, AgeAged, AgeSpread),
-		Organization: pick("", "", OrganizationStartup, OrganizationSame),
+	return campaignFrom(r.Float64)
+}
+
+// Sweep draws n campaigns as a Latin hypercube (McKay, Beckman and Conover 1979): every knob takes each n-th part of
+// its range once.
+func Sweep(n int, seed uint64) []CampaignSpec {
+	r := rand.New(rand.NewPCG(seed, 0x5ee9))
+	var columns [][]int
+	out := make([]CampaignSpec, n)
+	for i := range out {
+		knob := 0
+		out[i] = campaignFrom(func() float64 {
+			if knob == len(columns) {
+				columns = append(columns, r.Perm(n))
+			}
+			knob++
+			return (float64(columns[knob-1][i]) + r.Float64()) / float64(n)
+		})
 	}
-	return c
+	return out
+}
+
+// RandomScenario draws an operator, an honest population of about n accounts and some campaigns on them, together
+// no more than a quarter of it.
+func RandomScenario(seed uint64, n, campaigns int) Scenario {
+	r := rand.New(rand.NewPCG(seed, 0x5ce0))
+	s := Scenario{Name: "random", Seed: seed, Start: defaultStart().AddDate(0, 0, r.IntN(60)), Days: 8 + 10*r.Float64(), Benign: Population(n), Style: RandomStyle(seed)}
+	s.Release = s.Days * (0.2 + 0.6*r.Float64())
+	left := n / 4
+	for _, c := range Sweep(campaigns, seed) {
+		c.Accounts = min(c.Accounts, left)
+		if c.Accounts < 5 {
+			break
+		}
+		left -= c.Accounts
+		s.Campaigns = append(s.Campaigns, c)
+	}
+	return s
+}
+
+// campaignFrom draws a campaign from numbers in [0,1), always the same number of them in the same order.
+func campaignFrom(u func() float64) CampaignSpec {
+	word := func(words ...string) string { return words[int(u()*float64(len(words)))] }
+	number := func(numbers ...float64) float64 { return numbers[int(u()*float64(len(numbers)))] }
+	return CampaignSpec{
+		Accounts:     int(30 * math.Pow(20, u())),
+		Rate:         4 * math.Pow(10, u()),
+		Start:        5 * u(),
+		Camouflage:   number(0, 0, 0.2, 0.5, 0.8),
+		Cover:        word(CoverPooled, CoverPooled, CoverPersona),
+		Text:         word(TextTemplate, TextParaphrased, TextGenerated, TextQueue),
+		Forms:        int(number(0, 1, 3, 10, 40)),
+		Cues:         u() < 0.5,
+		Narrow:       u() < 0.25,
+		Scheduler:    word(SchedulerLRU, SchedulerLRU, SchedulerRandom, SchedulerQuota),
+		Failover:     number(0, 0.005, 0.02, 0.05),
+		Jitter:       time.Duration(number(0, 1, 10, 60, 1440)) * time.Minute,
+		Rhythm:       u(),
+		MultiTurn:    number(0, 0.1, 0.4),
+		Grade:        number(0, 0, 0, 0.2),
+		Pivot:        u() < 0.33,
+		Network:      word(NetworkShared, NetworkDatacenter, NetworkSticky, NetworkRotating),
+		Client:       word(ClientSDK, ClientPopular, ClientSpoofed),
+		Identity:     word(IdentityShared, IdentityVirtual, IdentityClean),
+		Email:        word(EmailBatch, EmailClean),
+		Age:          word(AgeBurst, AgeAged, AgeSpread),
+		Organization: word("", "", OrganizationStartup, OrganizationSame),
+	}
 }

@@ -25,11 +25,11 @@ func worldCommand() *cobra.Command {
 		Use:   "world",
 		Short: "Make recorded traffic with a known truth, to test a detector on",
 		Long: "Makes a world of honest and hostile accounts and writes its traffic and its truth to a folder.\n" +
-			"Scenarios: " + strings.Join(world.Presets(), ", ") + ", or a YAML file.",
+			"Scenarios: " + strings.Join(world.Presets(), ", ") + ", random (drawn from the seed), or a YAML file.",
 		Example: "  palladium world --scenario demo --out /tmp/demo\n  palladium scan /tmp/demo --format json > report.json\n  palladium world score report.json /tmp/demo",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := openScenario(name)
+			s, err := openScenario(name, seed, people)
 			if err != nil {
 				return err
 			}
@@ -71,8 +71,11 @@ func worldCommand() *cobra.Command {
 	return cmd
 }
 
-// openScenario finds a preset, or reads a file.
-func openScenario(name string) (world.Scenario, error) {
+// openScenario finds a preset, draws a scenario, or reads a file.
+func openScenario(name string, seed uint64, people int) (world.Scenario, error) {
+	if name == "random" {
+		return world.RandomScenario(seed, max(people, 2000), 4), nil
+	}
 	if s, ok := world.Preset(name); ok {
 		return s, nil
 	}
