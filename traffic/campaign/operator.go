@@ -1,6 +1,7 @@
 package campaign
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -112,16 +113,21 @@ func (t *tester) tokens(p *pool, sel []int, f int) float64 {
 	for _, i := range sel {
 		plans[t.pop.Profile(p.acc[i]).Plan] += 1 / float64(len(sel))
 	}
-	best, tested := 0.0, 0
+	best := 0.0
+	tops := make([]int32, 0, len(here))
 	for tr, k := range here {
-		if k < 3 {
-			continue
+		if k >= 3 {
+			tops = append(tops, tr)
 		}
-		tested++
-		rate := t.rate(&p.tok[tr], plans)
-		if lp := stats.LogBinomialTail(k, len(sel), rate); lp < best {
-			best = lp
-		}
+	}
+	tested := len(tops)
+	slices.SortFunc(tops, func(a, b int32) int {
+		sa := surprise(float64(here[a]), float64(len(sel)), float64(p.tok[a].df)/float64(t.pop.Accounts()))
+		sb := surprise(float64(here[b]), float64(len(sel)), float64(p.tok[b].df)/float64(t.pop.Accounts()))
+		return cmp.Or(cmp.Compare(sb, sa), cmp.Compare(a, b))
+	})
+	for _, tr := range tops[:min(len(tops), 6)] {
+		best = min(best, stats.LogBinomialTail(here[tr], len(sel), t.rate(&p.tok[tr], plans)))
 	}
 	return best + math.Log(float64(max(tested, 1)))
 }
@@ -207,13 +213,13 @@ func (t *tester) partnered(a uint32, in map[uint32]bool) bool {
 }
 
 // resamples is how many matched random sets a behaviour is compared with.
-const resamples = 60
+const resamples = 40
 
 // schedule compares the spread of loads around a common profile with that of sets of strangers whose total loads
 // match one for one.
 func (t *tester) schedule(p *pool, sel []int) float64 {
-	if len(sel) > 160 {
-		sel = t.pick(sel, 160)
+	if len(sel) > 96 {
+		sel = t.pick(sel, 96)
 	}
 	bgTotal := totals(&t.bg.pool)
 	order := make([]int, 0, len(bgTotal))
@@ -314,8 +320,8 @@ func normalTail(samples []float64, x float64, side float64) float64 {
 
 // twins compares the accounts' mutual similarity of topics with that of random sets of strangers.
 func (t *tester) twins(p *pool, sel []int) float64 {
-	if len(sel) > 200 {
-		sel = t.pick(sel, 200)
+	if len(sel) > 96 {
+		sel = t.pick(sel, 96)
 	}
 	var with []int
 	prompts := 0

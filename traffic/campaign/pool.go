@@ -19,8 +19,52 @@ type pool struct {
 	topicN []int32
 	slots  int // slots in the frame
 
-	index map[uint32]int32
-	count map[uint32]int32
+	count tally
+}
+
+// tally counts tokens: an open-addressing table that is emptied by counting generations.
+type tally struct {
+	cells []cell
+	gen   uint32
+	mask  uint32
+}
+
+type cell struct {
+	token, gen uint32
+	n, index   int32
+}
+
+// reset empties the tally and makes room for n different tokens.
+func (t *tally) reset(n int) {
+	size := 1 << 10
+	for size < n*2 {
+		size *= 2
+	}
+	if len(t.cells) < size {
+		t.cells, t.gen = make([]cell, size), 0
+	}
+	t.mask = uint32(len(t.cells) - 1)
+	t.gen++
+	if t.gen == 0 {
+		clear(t.cells)
+		t.gen = 1
+	}
+}
+
+// at returns the token's cell, fresh with n 0 and index -1 when it was not there.
+func (t *tally) at(token uint32) *cell {
+	i := token * 2654435761 >> 7 & t.mask
+	for {
+		c := &t.cells[i]
+		if c.gen != t.gen {
+			*c = cell{token: token, gen: t.gen, index: -1}
+			return c
+		}
+		if c.token == token {
+			return c
+		}
+		i = (i + 1) & t.mask
+	}
 }
 
 // trait is a token that several accounts of the pool hold.
@@ -37,17 +81,13 @@ const minTopic = 2
 // load fills the pool with the given accounts. newest is the newest load slot.
 func (p *pool) load(pop Population, accounts []uint32, newest uint32) {
 	p.acc = append(p.acc[:0], accounts...)
-	if p.count == nil {
-		p.count, p.index = map[uint32]int32{}, map[uint32]int32{}
-	}
-	clear(p.count)
-	clear(p.index)
+	p.count.reset(len(accounts) * palladium.EdgeCount)
 	p.tok = p.tok[:0]
 	for _, a := range p.acc {
 		pr := pop.Profile(a)
 		for i := range pr.Edges {
 			if t := pr.Edges[i].Token; t != palladium.NoToken {
-				p.count[t]++
+				p.count.at(t).n++
 			}
 		}
 	}
@@ -60,23 +100,27 @@ func (p *pool) load(pop Population, accounts []uint32, newest uint32) {
 
 func (p *pool) row(pop Population, pr *palladium.Profile) {
 	var kinds uint32
-	for i := range pr.Edges {
-		t := pr.Edges[i].Token
-		if t == palladium.NoToken {
-			continue
+	for k := palladium.Kind(0); int(k) < palladium.KindCount; k++ {
+		lo, hi := k.Slots()
+		for i := lo; i < hi; i++ {
+			t := pr.Edges[i].Token
+			if t == palladium.NoToken {
+				continue
+			}
+			kinds |= 1 << k
+			if k == palladium.KindOrganization || k == palladium.KindCell {
+				continue
+			}
+			c := p.count.at(t)
+			if c.n < 3 {
+				continue
+			}
+			if c.index < 0 {
+				c.index = int32(len(p.tok))
+				p.tok = append(p.tok, trait{token: t, kind: k, df: float32(pop.Token(t).Holders), here: float32(c.n)})
+			}
+			p.traits = append(p.traits, c.index)
 		}
-		k := pop.Token(t).Kind
-		kinds |= 1 << k
-		if p.count[t] < 3 || k == palladium.KindOrganization || k == palladium.KindCell {
-			continue
-		}
-		n, ok := p.index[t]
-		if !ok {
-			n = int32(len(p.tok))
-			p.index[t] = n
-			p.tok = append(p.tok, trait{token: t, kind: k, df: float32(pop.Token(t).Holders), here: float32(p.count[t])})
-		}
-		p.traits = append(p.traits, n)
 	}
 	p.start = append(p.start, int32(len(p.traits)))
 	p.has = append(p.has, kinds)

@@ -14,7 +14,7 @@ import (
 func groupID(n int) string { return fmt.Sprintf("c%04d", n) }
 
 // fitSample bounds how many accounts a model is fitted to; the rest are scored with it.
-const fitSample = 1024
+const fitSample = 512
 
 // refit brings the group up to date: who belongs to it, what it has in common, what the tests say.
 func (t *Tracker) refit(g *Group, pop Population, newest uint32, now int64) {
@@ -74,8 +74,8 @@ func (t *Tracker) candidates(g *Group, pop Population) []uint32 {
 		}
 	}
 	slices.SortFunc(top, func(a, b tg) int { return cmp.Or(cmp.Compare(b.v, a.v), cmp.Compare(a.tok, b.tok)) })
-	limit := 20*len(g.members) + 400
-	for _, k := range top[:min(len(top), 16)] {
+	limit := 3*len(g.members) + 60
+	for _, k := range top[:min(len(top), 10)] {
 		if int(pop.Token(k.tok).Holders) <= limit {
 			out = pop.Holders(k.tok, limit, out)
 		}
@@ -144,8 +144,20 @@ func (t *Tracker) enrol(g *Group, pop Population, cands []uint32, newest uint32)
 	}
 }
 
-// judge runs both tests on the group.
+// judge runs both tests on the group. A group whose use is ordinary is tested for one operator once in three looks:
+// nothing hangs on it.
 func (t *Tracker) judge(g *Group, pop Population, newest uint32, now int64) {
+	t.gauge(g, pop, newest, now)
+	if !g.calm || g.looks == 0 || g.idle >= 2 {
+		t.try(g, pop, now)
+		g.idle = 0
+	} else {
+		g.idle++
+	}
+}
+
+// try runs the one-operator test.
+func (t *Tracker) try(g *Group, pop Population, now int64) {
 	s := &t.search
 	ts := tester{pop: pop, bg: &t.bg, sample: t.bg.pool.acc, rng: t.rng, without: t.without}
 	g.trial = ts.run(&s.pool, s.w, now)
@@ -162,13 +174,17 @@ func (t *Tracker) judge(g *Group, pop Population, newest uint32, now int64) {
 	if len(g.Trials) > 64 {
 		g.Trials = append(g.Trials[:1], g.Trials[len(g.Trials)-48:]...)
 	}
+}
+
+// gauge measures the group's use and compares it with the references.
+func (t *Tracker) gauge(g *Group, pop Population, newest uint32, now int64) {
 	accounts := make([]uint32, 0, len(g.members))
 	for _, m := range g.members {
 		accounts = append(accounts, m.account)
 	}
-	if len(accounts) > 400 {
+	if len(accounts) > 256 {
 		t.rng.Shuffle(len(accounts), func(i, j int) { accounts[i], accounts[j] = accounts[j], accounts[i] })
-		accounts = accounts[:400]
+		accounts = accounts[:256]
 		slices.Sort(accounts)
 	}
 	t.fitPool.load(pop, accounts, newest)
@@ -178,6 +194,9 @@ func (t *Tracker) judge(g *Group, pop Population, newest uint32, now int64) {
 	for _, m := range g.members {
 		g.fitted.exchanges += uint64(pop.Profile(m.account).Exchanges)
 	}
+	g.score = t.opt.Weights.Score(&g.features)
+	p, n := t.extractionP(g.score, len(g.members))
+	g.calm = vouched(pop, accounts) >= 0.5 || n >= minReferences && p > 0.2 && g.score < 0
 }
 
 func minOf(v []float64) float64 {

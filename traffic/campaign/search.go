@@ -33,31 +33,27 @@ func (s *searcher) interesting(pop Population, accounts []uint32, seed palladium
 	}
 	n := float64(len(accounts))
 	total := float64(pop.Accounts())
-	count := s.pool.count
-	if count == nil {
-		count = map[uint32]int32{}
-		s.pool.count, s.pool.index = count, map[uint32]int32{}
-	}
-	clear(count)
-	for _, a := range accounts {
-		pr := pop.Profile(a)
-		for i := range pr.Edges {
-			if t := pr.Edges[i].Token; t != palladium.NoToken {
-				count[t]++
+	count := &s.pool.count
+	count.reset(len(accounts) * palladium.EdgeCount)
+	for k := palladium.Kind(0); int(k) < palladium.KindCount; k++ {
+		if k == palladium.KindOrganization || k == palladium.KindCell || k.Software() ||
+			seed < palladium.Kind(palladium.KindCount) && k.Family() == seed.Family() {
+			continue
+		}
+		lo, hi := k.Slots()
+		for _, a := range accounts {
+			edges := &pop.Profile(a).Edges
+			for i := lo; i < hi; i++ {
+				t := edges[i].Token
+				if t == palladium.NoToken {
+					continue
+				}
+				c := count.at(t)
+				c.n++
+				if c.n >= 4 && surprise(float64(c.n), n, float64(pop.Token(t).Holders)/total) > 12 {
+					return true
+				}
 			}
-		}
-	}
-	for t, k := range count {
-		tok := pop.Token(t)
-		f := tok.Kind.Family()
-		if k < 4 || f == "" || tok.Kind.Software() || tok.Kind == palladium.KindCell {
-			continue
-		}
-		if seed < palladium.Kind(palladium.KindCount) && f == seed.Family() {
-			continue
-		}
-		if surprise(float64(k), n, float64(tok.Holders)/total) > 12 {
-			return true
 		}
 	}
 	return s.alike(pop, accounts, bg, newest)

@@ -75,6 +75,8 @@ type Group struct {
 	decidedAt int64 // first review or act
 	drawn     uint64
 	why       []string
+	idle      int  // looks since the last one-operator test
+	calm      bool // its use is ordinary or it is vouched for: looked at less often
 }
 
 func (g *Group) suspect() bool { return g.Rejected && g.extractP <= 0.2 }
@@ -205,9 +207,21 @@ func (t *Tracker) merge(blocks [][]member, now int64) {
 		return
 	}
 	old := len(t.groups)
+	touched := map[*Group]bool{}
+	for _, b := range blocks {
+		for _, m := range b {
+			if g := t.owner[m.account]; g != nil {
+				touched[g] = true
+			}
+		}
+	}
 	sets := make([][]member, 0, old+len(blocks))
 	for _, g := range t.groups {
-		sets = append(sets, g.members)
+		if touched[g] {
+			sets = append(sets, g.members)
+		} else {
+			sets = append(sets, nil)
+		}
 	}
 	sets = append(sets, blocks...)
 	labels := graph.Leiden(len(sets), overlaps(sets), mergeDensity, t.opt.Seed)
@@ -220,7 +234,9 @@ func (t *Tracker) merge(blocks [][]member, now int64) {
 		byLabel[l] = append(byLabel[l], i)
 	}
 	for _, l := range order {
-		t.mergeOne(byLabel[l], sets, old, now)
+		if in := byLabel[l]; len(in) > 1 || in[0] >= old {
+			t.mergeOne(in, sets, old, now)
+		}
 	}
 }
 
@@ -313,14 +329,14 @@ func (t *Tracker) due(g *Group, pop Population, now int64) bool {
 	for _, m := range g.members {
 		n += uint64(pop.Profile(m.account).Exchanges)
 	}
-	grow := uint64(12)
+	grow := uint64(13)
 	switch {
-	case g.looks >= 6 && g.decidedAt == 0 && !g.Rejected:
+	case g.calm:
 		grow = 25
-	case g.looks >= 6:
-		grow = 17
-	case g.looks >= 3:
-		grow = 14
+	case g.decidedAt != 0:
+		grow = 16
+	case g.looks >= 5:
+		grow = 15
 	}
 	return n*10 >= g.fitted.exchanges*grow || g.decidedAt != 0 && now-g.fitted.at >= 24*3600*1000 && n > g.fitted.exchanges
 }

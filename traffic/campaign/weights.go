@@ -1,27 +1,41 @@
 package campaign
 
-import "math"
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
 
-// DefaultWeights returns the coefficients that the product ships with.
-func DefaultWeights() Weights {
-	w := Weights{Bias: -3}
-	for i := range w.Lo {
-		w.Lo[i], w.Hi[i] = math.Inf(-1), math.Inf(1)
+// ParseWeights reads the coefficients of the extraction score: a JSON object with version 1, a bias, and for each
+// feature that counts its coefficient and the range to which the feature is clipped. Unknown features are refused.
+func ParseWeights(data []byte) (Weights, error) {
+	var file struct {
+		Version  int     `json:"version"`
+		Bias     float64 `json:"bias"`
+		Features map[string]struct {
+			Coef, Lo, Hi float64
+		} `json:"features"`
 	}
-	w.Coef[ftCues], w.Lo[ftCues], w.Hi[ftCues] = 3, 0, 1
-	w.Coef[ftSingle] = 0.5
-	w.Coef[ftTemplated] = 0.5
-	w.Coef[ftFresh] = 1
-	w.Coef[ftFlat] = 1.5
-	w.Coef[ftEven] = 1
-	w.Coef[ftOutput], w.Lo[ftOutput], w.Hi[ftOutput] = 0.3, -1, 2
-	w.Coef[ftRho] = 0.5
-	w.Coef[ftTopical] = 2
-	w.Coef[ftApart] = 1
-	w.Coef[ftSize], w.Hi[ftSize] = 0.3, 8
-	w.Coef[ftProbing] = 3
-	w.Coef[ftSystem] = -1
-	return w
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&file); err != nil {
+		return Weights{}, fmt.Errorf("read the extraction weights: %w", err)
+	}
+	if file.Version != 1 {
+		return Weights{}, fmt.Errorf("read the extraction weights: version %d is not 1: use a file made for this release", file.Version)
+	}
+	w := Weights{Bias: file.Bias}
+	known := 0
+	for i, n := range FeatureNames() {
+		if f, ok := file.Features[n[0]]; ok {
+			w.Coef[i], w.Lo[i], w.Hi[i] = f.Coef, f.Lo, f.Hi
+			known++
+		}
+	}
+	if known != len(file.Features) {
+		return Weights{}, fmt.Errorf("read the extraction weights: %d of its features are unknown to this release", len(file.Features)-known)
+	}
+	return w, nil
 }
 
 // TrialP exposes the p-values of the last one-operator test by family, for tests and fitting.

@@ -33,6 +33,7 @@ func Fields() []Field {
 		{"references", "int", "benign linked groups compared with"},
 		{"reference_floor", "double", "least extraction_p that so many references can give"},
 		{"extraction_p", "double", "p-value of one more benign linked group"},
+		{"extraction_score", "double", "fitted log-odds that the use is extraction, against benign linked groups"},
 		{"vouched", "double", "share of accounts that the operator vouches for"},
 		{"declared", "double", "share of accounts that declare one and the same organisation"},
 		{"collisions", "double", "repeated prompts between accounts, as a share of what independent use expects"},
@@ -88,6 +89,8 @@ func (f *Facts) pointer(name string) any {
 		return &f.ReferenceFloor
 	case "extraction_p":
 		return &f.ExtractionP
+	case "extraction_score":
+		return &f.ExtractionScore
 	case "vouched":
 		return &f.Vouched
 	case "declared":

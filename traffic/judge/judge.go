@@ -27,6 +27,7 @@ type Facts struct {
 	OperatorE        float64            // e-value against "the accounts act independently", all days multiplied
 	OperatorRejected bool               // e-BH over all groups of the run rejects independence
 	ExtractionP      float64            // conformal p-value of "one more benign linked group"
+	ExtractionScore  float64            // fitted log-odds that the use is extraction
 	Keys             int                // independent keys (palladium.Key) that have evidence
 	Families         []string           // families (palladium.Family) that have evidence
 	Weight           map[string]float64 // family -> mean nats per account; an absent family counts as 0
@@ -111,7 +112,7 @@ func (f Facts) sane() Facts {
 			*v = 0
 		}
 	}
-	for _, v := range []*float64{&f.OperatorE, &f.Hours, &f.Collisions} {
+	for _, v := range []*float64{&f.OperatorE, &f.Hours, &f.Collisions, &f.ExtractionScore} {
 		if math.IsNaN(*v) {
 			*v = 0
 		}
