@@ -156,3 +156,14 @@ func TestBrokenFiles(t *testing.T) {
 		t.Errorf("no file: got %v", err)
 	}
 }
+
+func TestDatacenters(t *testing.T) {
+	const name = "reference/x4b_datacenter_asn.txt.gz"
+	is, err := Datacenters(fstest.MapFS{name: zipped(t, "# list\nAS64500 # a host\n\n64501\n")})
+	if err != nil || !is(64500) || !is(64501) || is(64502) {
+		t.Errorf("the list is misread: %v", err)
+	}
+	if _, err := Datacenters(fstest.MapFS{name: zipped(t, "host\n")}); err == nil {
+		t.Error("a line without a number is taken")
+	}
+}

@@ -107,3 +107,19 @@ func TestTemplates(t *testing.T) {
 		}
 	}
 }
+
+func TestDatacentersAreRead(t *testing.T) {
+	is, err := outside.Datacenters(data(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for asn := range uint32(500_000) {
+		if is(asn) {
+			n++
+		}
+	}
+	if n < 800 {
+		t.Errorf("%d datacenters, want about 900", n)
+	}
+}
