@@ -36,7 +36,7 @@ func data(t *testing.T) fs.FS {
 // The floors below are far under what is measured: they catch a break, they do not claim a figure.
 
 func TestHop(t *testing.T) {
-	all, err := outside.Hop(data(t), 1, 21)
+	all, err := outside.Hop(data(t), 1, 9)
 	if err != nil {
 		t.Fatal(err)
 	}
