@@ -247,7 +247,8 @@ func TestDecodeIsStrict(t *testing.T) {
 		t.Errorf("decoded scenario does not play: %v", err)
 	}
 	for _, bad := range []string{"nmae: x", "days: -1", "days: 3\ncampaigns: [{accounts: 5}]", "days: 3\ncampaigns: [{accounts: 5, rate: 1, text: novel}]",
-		"benign: {groups: {aliens: 1}}", "days: 3\ncampaigns: [{accounts: 5, rate: 1, camouflage: 1}]", "seed: many"} {
+		"benign: {groups: {aliens: 1}}", "days: 3\ncampaigns: [{accounts: 5, rate: 1, camouflage: 1}]", "seed: many",
+		"days: 3\ncampaigns: [{accounts: 5, rate: 1, scheduler: independent, camouflage: 0.5}]"} {
 		if _, err := Decode(strings.NewReader(bad)); err == nil {
 			t.Errorf("accepted %q", bad)
 		}

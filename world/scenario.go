@@ -246,6 +246,9 @@ func (c *CampaignSpec) check() error {
 	if c.Camouflage < 0 || c.Camouflage >= 1 {
 		return fmt.Errorf("camouflage %g is not in [0,1)", c.Camouflage)
 	}
+	if c.Scheduler == SchedulerIndependent && c.Camouflage > 0 {
+		return fmt.Errorf("camouflage needs a dispatcher: set it to 0, or scheduler to %s", SchedulerLRU)
+	}
 	if c.Forms <= 0 {
 		c.Forms = 3
 		if c.Text == TextParaphrased {

@@ -166,8 +166,8 @@ type CampaignTruth struct {
 	ID         string       `json:"campaign"`
 	Spec       CampaignSpec `json:"spec"`
 	Accounts   []string     `json:"accounts"`
-	Harvest    int64        `json:"harvest"`    // exchanges
-	Camouflage int64        `json:"camouflage"` // exchanges
+	Harvest    int64        `json:"harvest"`    // exchanges, refused ones included
+	Camouflage int64        `json:"camouflage"` // exchanges, refused ones included
 	Timeline   []uint32     `json:"timeline"`   // harvest exchanges in each step from the world's start
 }
 
