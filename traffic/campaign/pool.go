@@ -19,7 +19,8 @@ type pool struct {
 	topicN []int32
 	slots  int // slots in the frame
 
-	count tally
+	count   tally
+	without [famCount]bool // families whose tokens are no traits
 }
 
 // tally counts tokens: an open-addressing table that is emptied by counting generations.
@@ -107,10 +108,10 @@ func (p *pool) row(pop Population, pr *palladium.Profile) {
 			if t == palladium.NoToken {
 				continue
 			}
-			kinds |= 1 << k
-			if k == palladium.KindOrganization || k == palladium.KindCell {
+			if k == palladium.KindOrganization || k == palladium.KindCell || p.without[familyIndex(k)] {
 				continue
 			}
+			kinds |= 1 << k
 			c := p.count.at(t)
 			if c.n < 3 {
 				continue

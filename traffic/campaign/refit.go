@@ -80,9 +80,28 @@ func (t *Tracker) candidates(g *Group, pop Population) []uint32 {
 			out = pop.Holders(k.tok, limit, out)
 		}
 	}
+	if !g.calm {
+		out = t.sameTopic(g, pop, out)
+	}
 	slices.Sort(out)
 	out = slices.Compact(out)
 	return slices.DeleteFunc(out, func(a uint32) bool { o := t.owner[a]; return o != nil && o != g })
+}
+
+// sameTopic appends the newest accounts of the topic cells that most members are in.
+func (t *Tracker) sameTopic(g *Group, pop Population, out []uint32) []uint32 {
+	cells := map[uint32]int{}
+	for _, m := range g.members {
+		if c := pop.Profile(m.account).Edges[palladium.EdgeCount-1].Token; c != palladium.NoToken {
+			cells[c]++
+		}
+	}
+	for c, n := range cells {
+		if n*5 >= len(g.members) {
+			out = pop.Holders(c, 1500, out)
+		}
+	}
+	return out
 }
 
 // sampleFor draws the accounts that the model is fitted to, members first.
@@ -110,29 +129,13 @@ func (t *Tracker) sampleFor(cands []uint32, in map[uint32]float32) []uint32 {
 // enrol scores all candidates and takes in those that more likely belong than not.
 func (t *Tracker) enrol(g *Group, pop Population, cands []uint32, newest uint32) {
 	g.weights = g.weights[:0]
-	var topic [palladium.TopicDims]float32
-	var loads [palladium.SlotCount]float32
-	var toks []uint32
-	var kinds []palladium.Kind
 	s := &t.search
 	for _, a := range cands {
 		var w weights
 		if i := s.where(a); i >= 0 {
 			w = s.w[i]
 		} else {
-			pr := pop.Profile(a)
-			toks, kinds = toks[:0], kinds[:0]
-			var has uint32
-			for e := range pr.Edges {
-				if k := pr.Edges[e].Token; k != palladium.NoToken {
-					toks, kinds = append(toks, k), append(kinds, pop.Token(k).Kind)
-					has |= 1 << pop.Token(k).Kind
-				}
-			}
-			readLoads(pr, newest, palladium.SlotCount-1, &loads)
-			sc := scorable{tokens: toks, kinds: kinds, has: has, loads: &loads, topic: &topic,
-				first: float32(float64(pr.First) / 3.6e6), topicN: int32(pop.Centred(a, &topic))}
-			g.model.score(&sc, &w)
+			t.scoreOne(g, a, pop, newest, &w)
 		}
 		v := w.total() + g.model.prior
 		if v <= 0 || w.families() < 2 {
@@ -142,6 +145,33 @@ func (t *Tracker) enrol(g *Group, pop Population, cands []uint32, newest uint32)
 		g.weights = append(g.weights, w)
 		t.owner[a] = g
 	}
+}
+
+// scoreOne scores any account with the group's model. newest is the load slot that the model was fitted at.
+func (t *Tracker) scoreOne(g *Group, a uint32, pop Population, newest uint32, w *weights) {
+	var topic [palladium.TopicDims]float32
+	var loads [palladium.SlotCount]float32
+	var toks [palladium.EdgeCount]uint32
+	var kinds [palladium.EdgeCount]palladium.Kind
+	pr := pop.Profile(a)
+	n, has := 0, uint32(0)
+	for k := palladium.Kind(0); int(k) < palladium.KindCount; k++ {
+		if t.without[familyIndex(k)] {
+			continue
+		}
+		lo, hi := k.Slots()
+		for e := lo; e < hi; e++ {
+			if tok := pr.Edges[e].Token; tok != palladium.NoToken {
+				toks[n], kinds[n] = tok, k
+				n++
+				has |= 1 << k
+			}
+		}
+	}
+	readLoads(pr, newest, palladium.SlotCount-1, &loads)
+	s := scorable{tokens: toks[:n], kinds: kinds[:n], has: has, loads: &loads, topic: &topic,
+		first: float32(float64(pr.First) / 3.6e6), topicN: int32(pop.Centred(a, &topic))}
+	g.model.score(&s, w)
 }
 
 // judge runs both tests on the group. A group whose use is ordinary is tested for one operator once in three looks:

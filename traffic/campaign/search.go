@@ -36,7 +36,7 @@ func (s *searcher) interesting(pop Population, accounts []uint32, seed palladium
 	count := &s.pool.count
 	count.reset(len(accounts) * palladium.EdgeCount)
 	for k := palladium.Kind(0); int(k) < palladium.KindCount; k++ {
-		if k == palladium.KindOrganization || k == palladium.KindCell || k.Software() ||
+		if k == palladium.KindOrganization || k == palladium.KindCell || k.Software() || s.without[familyIndex(k)] ||
 			seed < palladium.Kind(palladium.KindCount) && k.Family() == seed.Family() {
 			continue
 		}

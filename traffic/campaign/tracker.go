@@ -29,7 +29,8 @@ type Tracker struct {
 	calAt    int64
 	calN     int
 	next     int
-	tried    int // groups ever tested, for the e-BH procedure
+	tried    int       // groups ever tested, for the e-BH procedure
+	pcg      *rand.PCG // what rng draws from: kept with the state
 	rng      *rand.Rand
 	search   searcher
 	bg       background
@@ -38,11 +39,12 @@ type Tracker struct {
 
 // New returns a tracker without groups.
 func New(opt Options) *Tracker {
-	t := &Tracker{opt: opt, owner: map[uint32]*Group{}, rng: stats.Rand(opt.Seed, 1)}
+	pcg := rand.NewPCG(opt.Seed, 1)
+	t := &Tracker{opt: opt, owner: map[uint32]*Group{}, pcg: pcg, rng: rand.New(pcg)}
 	for f := range t.without {
 		t.without[f] = opt.Without[familyName(f)]
 	}
-	t.search.without = t.without
+	t.search.without, t.search.pool.without, t.fitPool.without = t.without, t.without, t.without
 	return t
 }
 
@@ -105,6 +107,7 @@ func (t *Tracker) Examine(now int64, pop Population, seeds []Seed, sample []uint
 			changed = true
 		}
 	}
+	t.absorb(pop, newest, now)
 	t.groups = slices.DeleteFunc(t.groups, func(g *Group) bool { return len(g.members) < minAccounts })
 	if now-t.calAt >= 6*3600*1000 || len(t.naturals) >= t.calN+t.calN/4+8 {
 		t.calAt, t.calN = now, len(t.naturals)
@@ -137,10 +140,6 @@ func (t *Tracker) remember(pop Population, seeds []Seed) {
 		if s.Token == palladium.NoToken || pop.Token(s.Token).Holders > 12 {
 			continue
 		}
-		switch pop.Token(s.Token).Kind {
-		case palladium.KindShingle, palladium.KindCell, palladium.KindChain, palladium.KindEcho, palladium.KindParams, palladium.KindBIN, palladium.KindPhone:
-			continue
-		}
 		t.seenNat++
 		if len(t.naturals) < naturalLimit {
 			t.naturals = append(t.naturals, s.Token)
@@ -162,7 +161,7 @@ func (t *Tracker) blocks(pop Population, seeds []Seed, newest uint32) [][]member
 		} else {
 			tok := pop.Token(s.Token)
 			kind = tok.Kind
-			if kind == palladium.KindOrganization || tok.Holders < minAccounts {
+			if kind == palladium.KindOrganization || tok.Holders < minAccounts || t.without[familyIndex(kind)] {
 				continue
 			}
 			buf = pop.Holders(s.Token, holderLimit, buf)
@@ -307,6 +306,48 @@ func (t *Tracker) mergeOne(sets []int, all [][]member, old int, now int64) {
 	slices.SortFunc(g.members, func(a, b member) int { return int(a.account) - int(b.account) })
 	g.members = slices.CompactFunc(g.members, func(a, b member) bool { return a.account == b.account })
 	g.fitted.accounts = 0 // fit anew
+}
+
+// absorb joins groups of which one's model claims the other's members: fragments of one campaign that were found by
+// different evidence.
+func (t *Tracker) absorb(pop Population, newest uint32, now int64) {
+	for _, g := range t.groups {
+		if g.calm || g.fitted.at != now || len(g.members) < minAccounts {
+			continue
+		}
+		grown := false
+		for _, h := range t.groups {
+			if h == g || h.calm || len(h.members) < minAccounts || len(h.members) > len(g.members) || !t.claims(g, h, pop, newest) {
+				continue
+			}
+			for _, m := range h.members {
+				g.extra = append(g.extra, m.account)
+			}
+			if h.Born < g.Born {
+				g.ID, h.ID, g.Born = h.ID, g.ID, h.Born
+			}
+			t.dissolve(h, g)
+			grown = true
+		}
+		if grown {
+			t.refit(g, pop, newest, now)
+		}
+	}
+}
+
+// claims reports whether g's model makes members of at least half of a sample of h's.
+func (t *Tracker) claims(g, h *Group, pop Population, newest uint32) bool {
+	step := max(len(h.members)/12, 1)
+	n, yes := 0, 0
+	var w weights
+	for i := 0; i < len(h.members); i += step {
+		n++
+		t.scoreOne(g, h.members[i].account, pop, newest, &w)
+		if w.total()+g.model.prior > 0 && w.families() >= 2 {
+			yes++
+		}
+	}
+	return yes*2 >= n
 }
 
 // dissolve empties group d, which is being merged into g.

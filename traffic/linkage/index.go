@@ -20,7 +20,8 @@ type Options struct {
 	RecallBits int
 	// Hash is the installation's keyed hash, the one that observations were made with. Required.
 	Hash func(kind byte, s string) uint64
-	// Without switches evidence families off: their tokens are neither kept nor weighed.
+	// Without switches off the families that cost work: no shingles, conversations or topic cells are kept for them.
+	// What the tracker weighs it decides itself.
 	Without map[palladium.Family]bool
 }
 

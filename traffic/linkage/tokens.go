@@ -93,9 +93,6 @@ func (t *table) drop(n uint32) {
 // attach joins account a to the token of kind k and hash h, and returns its edge; nil when the account's slots of
 // that kind are held by tokens that matter more, or the family is switched off.
 func (x *Index) attach(a uint32, k palladium.Kind, h uint64) *palladium.Edge {
-	if x.opt.Without[k.Family()] {
-		return nil
-	}
 	th := tokenHash(k, h)
 	tag := uint16(th >> 48)
 	p := x.Profile(a)
@@ -172,7 +169,7 @@ func (x *Index) hold(a uint32, p *palladium.Profile, slot int, k palladium.Kind,
 	}
 	t.Head = self
 	t.Holders++
-	if t.Holders >= seedAt && t.Holders >= t.Seen+t.Seen/2 && k != palladium.KindOrganization {
+	if t.Holders >= seedAt && t.Holders >= t.Seen+t.Seen/2 {
 		t.Seen = t.Holders
 		x.dirty = append(x.dirty, n)
 	}
