@@ -42,10 +42,18 @@ func NewDetector(opt DetectorOptions) *Detector {
 	}
 	return &Detector{
 		opt:     opt,
-		index:   linkage.New(linkage.Options{Hash: opt.Hash, Without: opt.Without, RecallBits: opt.RecallBits}),
-		tracker: campaign.New(campaign.Options{Seed: 1, Without: opt.Without, Weights: opt.Weights}),
+		index:   linkage.New(opt.linkage()),
+		tracker: campaign.New(opt.campaign()),
 		now:     math.MinInt64,
 	}
+}
+
+func (o *DetectorOptions) linkage() linkage.Options {
+	return linkage.Options{Hash: o.Hash, Without: o.Without, RecallBits: o.RecallBits}
+}
+
+func (o *DetectorOptions) campaign() campaign.Options {
+	return campaign.Options{Seed: 1, Without: o.Without, Weights: o.Weights}
 }
 
 // Describe takes in what is known of an account.

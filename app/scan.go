@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -37,18 +38,27 @@ type ScanOptions struct {
 	Policy       []byte // in its YAML form; nil for the one that the program carries
 	Workers      int    // goroutines that decode and measure; 0 is one for each core
 
-	// Key is the secret behind all hashes. Nil takes the state's, or without a state a random one.
+	// StateDir is a directory in which the state is kept, so that a later scan continues: files, or parts of files, that
+	// were taken in are passed by. It is made when it does not exist. Empty keeps nothing.
+	StateDir string
+	// SaveEvery is the time between two snapshots of the state during a scan; 0 is a minute, or more where snapshots take
+	// so long that they would slow the scan down.
+	SaveEvery time.Duration
+	// Key is the secret behind all hashes; nil is a random one. A state has its own.
 	Key *[32]byte
 
 	// The functions below are called on the goroutine of Scan and may be nil.
 	Progress func(file.Progress)
 	Rejected func(palladium.Reject) // told of each record that is skipped
+	Kept     func(Kept)             // told of each snapshot once it is on disk
+	Failed   func(error)            // told of each snapshot that could not be taken; the next one is tried in its time
 }
 
 // ScanStats says what a scan did.
 type ScanStats struct {
 	file.Stats
 	Interrupted bool // ctx was done before the end: the report is on what was read until then
+	Continued   bool // an earlier state was taken up
 }
 
 // measured is what a worker hands on of one exchange.
@@ -62,43 +72,87 @@ type scan struct {
 	opt      ScanOptions
 	cues     *measure.Cues
 	det      *Detector
+	seen     *file.Seen
+	folder   *folder // nil without a state
+	saved    time.Time
+	pause    time.Duration // until the next snapshot
 	rejected int64
 	model    uint64 // hash of the model named last
 	stats    ScanStats
 }
 
 // Scan reads recorded traffic and reports the campaigns found. When ctx is done it stops between two exchanges and
-// reports on those before. Its errors say what the operator can do.
+// reports on those before. With a state, what was read is kept before it is reported on; when that fails, the report
+// comes with the error. Errors say what the operator can do.
 func Scan(ctx context.Context, opt ScanOptions) (*palladium.Report, ScanStats, error) {
+	c, stats, err := Inspect(ctx, opt)
+	if c == nil {
+		return nil, stats, err
+	}
+	return c.Report, stats, err
+}
+
+// Inspect does what Scan does, and keeps what is known of each account for questions.
+func Inspect(ctx context.Context, opt ScanOptions) (*Case, ScanStats, error) {
 	s, err := newScan(opt)
 	if err != nil {
 		return nil, ScanStats{}, err
 	}
+	defer s.folder.close()
 	if err := s.read(ctx); err != nil {
 		return nil, s.stats, err
 	}
-	return s.det.Report(s.rejected), s.stats, nil
+	// A report looks once more at all groups, which a scan that goes on would not do here. So the state comes first.
+	var failed error
+	if s.folder != nil {
+		failed = s.keep(s.stats.Position)
+	}
+	return &Case{Report: s.det.Report(s.rejected), det: s.det}, s.stats, failed
 }
 
 func newScan(opt ScanOptions) (*scan, error) {
 	if opt.Policy == nil {
 		opt.Policy = rules.Policy()
 	}
-	policy, err := judge.Load(opt.Policy)
+	s := &scan{opt: opt, seen: new(file.Seen), pause: cmp.Or(opt.SaveEvery, time.Minute), saved: time.Now()}
+	if opt.StateDir != "" {
+		var err error
+		if s.folder, err = openFolder(opt.StateDir); err != nil {
+			return nil, err
+		}
+		s.opt.Key = &s.folder.key
+	} else if opt.Key == nil {
+		s.opt.Key = new([32]byte)
+		_, _ = rand.Read(s.opt.Key[:]) // never fails
+	}
+	err := s.prepare()
+	if err == nil && s.folder != nil {
+		s.stats.Continued, err = s.folder.load(s)
+	}
 	if err != nil {
+		s.folder.close()
 		return nil, err
 	}
-	if opt.Key == nil {
-		opt.Key = new([32]byte)
-		_, _ = rand.Read(opt.Key[:]) // never fails
-	}
-	cues, err := measure.ParseCues(bytes.NewReader(rules.Cues()))
+	return s, nil
+}
+
+// prepare makes an empty detector.
+func (s *scan) prepare() error {
+	policy, err := judge.Load(s.opt.Policy)
 	if err != nil {
-		return nil, fmt.Errorf("read the cues that the program carries: %w", err)
+		return err
 	}
-	return &scan{opt: opt, cues: cues, det: NewDetector(DetectorOptions{
-		Hash: measure.New(*opt.Key, nil).Hash, Without: opt.Without, Policy: policy, Weights: campaign.DefaultWeights(),
-	})}, nil
+	if s.cues, err = measure.ParseCues(bytes.NewReader(rules.Cues())); err != nil {
+		return fmt.Errorf("read the cues that the program carries: %w", err)
+	}
+	weights, err := campaign.ParseWeights(rules.Extraction())
+	if err != nil {
+		return fmt.Errorf("read the weights that the program carries: %w", err)
+	}
+	s.det = NewDetector(DetectorOptions{
+		Hash: measure.New(*s.opt.Key, nil).Hash, Without: s.opt.Without, Policy: policy, Weights: weights,
+	})
+	return nil
 }
 
 // read takes in all that the options name.
@@ -106,12 +160,16 @@ func (s *scan) read(ctx context.Context) error {
 	o := file.Options{
 		Paths: s.opt.Paths, Stdin: s.opt.Stdin, Formats: Formats(), Dialect: s.opt.Dialect,
 		Since: s.opt.Since, Until: s.opt.Until, Workers: s.opt.Workers, Progress: s.opt.Progress,
+		Seen: s.seen,
 		Rejected: func(r palladium.Reject) {
 			s.rejected++
 			if s.opt.Rejected != nil {
 				s.opt.Rejected(r)
 			}
 		},
+	}
+	if s.folder != nil {
+		o.Resume = s.folder.past
 	}
 	describe := func(a *palladium.Account) error {
 		s.det.Describe(a)
@@ -156,5 +214,23 @@ func (s *scan) observe(b file.Batch[measured]) error {
 		}
 		s.det.Observe(&m.obs)
 	}
+	if s.folder != nil && time.Since(s.saved) >= s.pause {
+		if err := s.keep(b.Position); err != nil && s.opt.Failed != nil {
+			s.opt.Failed(err) // what is read since is not lost: the next snapshot has it
+		}
+	}
 	return nil
+}
+
+// keep takes a snapshot of the state, with the files taken in up to the given positions.
+func (s *scan) keep(at []file.Position) error {
+	k, err := s.folder.save(s, at)
+	s.saved = time.Now()
+	if s.opt.SaveEvery == 0 {
+		s.pause = max(time.Minute, 20*k.Took)
+	}
+	if err == nil && s.opt.Kept != nil {
+		s.opt.Kept(k)
+	}
+	return err
 }

@@ -36,6 +36,7 @@ func (f *inputFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.since, "since", "", "leave out exchanges before this `TIME`, RFC 3339 or YYYY-MM-DD (UTC)")
 	fl.StringVar(&f.until, "until", "", "leave out exchanges at or after this `TIME`")
 	fl.StringSliceVar(&f.without, "without", nil, "evidence `FAMILIES` not to use, separated by commas: "+familyNames())
+	fl.StringVar(&f.state, "state", "", "`DIR` in which the state is kept from one scan to the next")
 	fl.StringVar(&f.policy, "policy", "", "policy `FILE` that gives groups their stage; see palladium policy show")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "print no progress and do not list skipped records")
 	_ = cmd.RegisterFlagCompletionFunc("dialect", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
@@ -51,7 +52,7 @@ func familyNames() string {
 
 // options reads the flags. Errors are of wrong usage, but for a policy file that cannot be read.
 func (f *inputFlags) options(cmd *cobra.Command, paths []string) (app.ScanOptions, error) {
-	o := app.ScanOptions{Paths: paths, Stdin: cmd.InOrStdin(), Dialect: f.dialect}
+	o := app.ScanOptions{Paths: paths, Stdin: cmd.InOrStdin(), Dialect: f.dialect, StateDir: f.state}
 	if !slices.ContainsFunc(app.Formats(), func(d dialect.Format) bool { return f.dialect == "" || d.Name == f.dialect }) {
 		return o, usageError(fmt.Errorf("unknown dialect %q", f.dialect), "leave out --dialect to have the format found by looking")
 	}
@@ -101,6 +102,7 @@ type scanFlags struct {
 	format string
 	html   string
 	detail bool
+	every  time.Duration
 }
 
 func scanCommand() *cobra.Command {
@@ -110,11 +112,18 @@ func scanCommand() *cobra.Command {
 		Short: "Find campaigns in recorded traffic",
 		Long: "Reads recorded traffic and reports the groups of accounts that act for one operator and extract the model.\n" +
 			"A PATH is a file, plain or compressed with gzip or zstd, a directory of such files, or - for standard input.\n\n" +
+			"With --state, what was read is kept, and the next scan goes on from there: it reads new files and what was added\n" +
+			"to known ones. A scan that is stopped, however roughly, loses nothing that it has reported as kept.\n\n" +
 			"The exit status is 0 when nothing was found at act or review, 3 when something was, 1 when the scan failed and\n" +
 			"2 for wrong usage.",
 		Example: "  palladium scan logs/\n  palladium scan --html findings.html may.jsonl.zst\n" +
-			"  palladium scan --format json --since 2026-05-01 logs/ > report.json",
-		Args: cobra.MinimumNArgs(1),
+			"  palladium scan --state /var/lib/palladium logs/\n  palladium scan --format json --since 2026-05-01 logs/ > report.json",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 && f.in.state == "" {
+				return errors.New("name a file, a directory or - to read")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
 	f.in.add(cmd)
@@ -122,6 +131,7 @@ func scanCommand() *cobra.Command {
 	fl.StringVar(&f.format, "format", "text", "text or json")
 	fl.StringVar(&f.html, "html", "", "also write the report to this `FILE`, one page that needs no network")
 	fl.BoolVar(&f.detail, "detail", false, "with --format json: add what explain and other tools need to each group")
+	fl.DurationVar(&f.every, "save-every", 0, "with --state: `TIME` between two snapshots of the state; a minute when not given")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -139,10 +149,11 @@ func (f *scanFlags) run(cmd *cobra.Command, paths []string) error {
 	}
 	watch := newWatcher(cmd.ErrOrStderr(), f.in.quiet)
 	opt.Progress, opt.Rejected = watch.progress, watch.reject
-	r, stats, err := app.Scan(cmd.Context(), opt)
+	opt.Kept, opt.Failed, opt.SaveEvery = watch.kept, watch.failed, f.every
+	r, stats, failed := app.Scan(cmd.Context(), opt)
 	watch.close()
-	if err != nil {
-		return explainError(err)
+	if r == nil {
+		return explainError(failed)
 	}
 	if f.html != "" {
 		if err := writePage(f.html, r, paths, watch.sample); err != nil {
@@ -152,8 +163,15 @@ func (f *scanFlags) run(cmd *cobra.Command, paths []string) error {
 	if err := f.print(cmd.OutOrStdout(), r, watch.sample); err != nil {
 		return err
 	}
+	if failed != nil {
+		return explainError(failed)
+	}
 	if stats.Interrupted {
-		return &failure{status: statusFailed, err: errors.New("interrupted: the report is on what was read until then")}
+		hint := "with --state, a scan can be continued"
+		if f.in.state != "" {
+			hint = "run the same command again to continue"
+		}
+		return &failure{status: statusFailed, err: errors.New("interrupted: the report is on what was read until then"), hint: hint}
 	}
 	if slices.ContainsFunc(r.Campaigns, func(c palladium.Campaign) bool {
 		return c.Stage == palladium.StageAct || c.Stage == palladium.StageReview

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/app"
 	"github.com/palladium-guard/palladium/traffic/tap/file"
 )
 
@@ -129,6 +130,21 @@ func (v *watcher) reject(r palladium.Reject) {
 	if v.rejected == listed {
 		v.say("further records that are skipped are only counted")
 	}
+}
+
+// kept tells of a snapshot that is on disk.
+func (v *watcher) kept(k app.Kept) {
+	line := fmt.Sprintf("kept: %s exchanges", thousands(k.Exchanges))
+	if !k.Upto.IsZero() {
+		line += " up to " + k.Upto.Format(time.RFC3339)
+	}
+	v.say(line)
+}
+
+// failed tells of a snapshot that could not be taken while the scan goes on.
+func (v *watcher) failed(err error) {
+	v.wipe()
+	fmt.Fprintf(v.w, "palladium: warning: %s\n", plain(err.Error()))
 }
 
 // say prints a line of its own.

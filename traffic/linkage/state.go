@@ -21,6 +21,9 @@ func kept() []string {
 // Layout identifies what Save writes: a stream can be loaded where Layout is what it was when it was saved.
 func Layout() string { return snapshot.Fingerprint(new(Index), kept()...) }
 
+// Tokens returns how many numbers tokens have: all are below it.
+func (x *Index) Tokens() int { return len(x.table.tokens) }
+
 // Save writes the whole index to w. It takes no copy of it.
 func (x *Index) Save(w io.Writer) error {
 	if err := snapshot.Write(w, x, kept()...); err != nil {

@@ -34,6 +34,9 @@ type Options struct {
 	Workers      int // goroutines that decode and measure; 0 is one for each core
 	// Resume holds the positions up to which files were taken in before, by the files' identities.
 	Resume map[Identity]Position
+	// Seen holds the ids that are known already; a second exchange of an id is rejected. What is delivered is added: at
+	// each call of emit it holds the batch and all before. Nil begins with none.
+	Seen *Seen
 	// Rejected is told of each line, or file, that is skipped. Called on Read's goroutine. May be nil.
 	Rejected func(palladium.Reject)
 	// Progress is called on Read's goroutine after each batch and for each file looked through. May be nil.
@@ -59,7 +62,9 @@ type Stats struct {
 	Duplicates int64
 	Filtered   int64 // outside Since and Until
 	OutOfOrder int64 // delivered although more than a day behind their file
-	Position   []Position
+	// Position says, for every file, up to where everything has been delivered; also after ctx was done, but not after
+	// an error of account or emit.
+	Position []Position
 }
 
 // Batch is a run of exchanges in time order. Both slices are valid until emit returns.

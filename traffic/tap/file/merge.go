@@ -65,9 +65,19 @@ func (r *reading[T]) merge(ctx context.Context) error {
 		r.stats.Position[s.index] = s.start
 		r.stats.Position[s.index].Path = s.path
 	}
-	m := &merger[T]{r: r, ctx: ctx, waiting: slices.Clone(r.sources), out: make([]T, outSize)}
+	m := &merger[T]{r: r, ctx: ctx, waiting: slices.Clone(r.sources), out: make([]T, outSize), ids: r.o.Seen}
+	if m.ids == nil {
+		m.ids = new(Seen)
+	}
 	slices.SortStableFunc(m.waiting, func(a, b *source) int { return cmp.Compare(a.first, b.first) })
-	return m.run()
+	err := m.run()
+	if err != nil && err == ctx.Err() {
+		// What is in hand counts as seen, and as passed by the positions.
+		if e := m.flush(); e != nil {
+			return e
+		}
+	}
+	return err
 }
 
 // merger orders files by the key of their next item. There are few open files at a time: one is opened when the
@@ -79,7 +89,7 @@ type merger[T any] struct {
 	open    cursors[T]
 	out     []T
 	n       int // items in out
-	ids     seen
+	ids     *Seen
 	current string // file last taken from
 }
 

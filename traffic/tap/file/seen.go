@@ -1,17 +1,26 @@
 package file
 
-// generation is how many ids one generation of seen holds. The last one to two million ids are known.
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/palladium-guard/palladium/internal/snapshot"
+)
+
+// generation is how many ids one generation of Seen holds. The last one to two million ids are known.
 const generation = 1 << 20
 
-// seen remembers the 64-bit hashes of the most recent ids, in two generations: when the young one is full it becomes
-// the old one, and the old one is forgotten. With random hashes one new id in 10^13 is taken for a known one.
-type seen struct {
+// Seen remembers the 64-bit hashes of the ids of the exchanges delivered last, in two generations: when the young one
+// is full it becomes the old one, and the old one is forgotten. With random hashes one new id in 10^13 is taken for a
+// known one. The zero Seen knows none. While a Read uses it nobody else may, but for what Read calls.
+type Seen struct {
 	young, old []uint64 // open addressing, zero is free, at most half full
 	n          int
 }
 
 // add reports whether id is new, and remembers it.
-func (s *seen) add(id uint64) bool {
+func (s *Seen) add(id uint64) bool {
 	if id == 0 {
 		id = 1
 	}
@@ -28,7 +37,7 @@ func (s *seen) add(id uint64) bool {
 
 func known(table []uint64, id uint64) bool { return len(table) > 0 && table[place(table, id)] == id }
 
-func (s *seen) grow() {
+func (s *Seen) grow() {
 	if s.n >= generation {
 		s.young, s.old, s.n = s.old, s.young, 0
 		if len(s.young) != len(s.old) {
@@ -54,4 +63,30 @@ func place(table []uint64, id uint64) int {
 		at = (at + 1) & mask
 	}
 	return at
+}
+
+// Save writes what is remembered, about 16 bytes an id.
+func (s *Seen) Save(w io.Writer) error { return snapshot.Write(w, s) }
+
+// LoadSeen reads what Save wrote. The caller vouches for the stream with a checksum.
+func LoadSeen(r io.Reader) (*Seen, error) {
+	s := new(Seen)
+	if err := snapshot.Read(r, s); err != nil {
+		return nil, fmt.Errorf("load the known ids: %w", err)
+	}
+	for _, table := range [][]uint64{s.young, s.old} {
+		used := 0
+		for _, id := range table {
+			if id != 0 {
+				used++
+			}
+		}
+		if n := len(table); n&(n-1) != 0 || n > 4*generation || 2*used > n {
+			return nil, errors.New("load the known ids: a table of the wrong size")
+		}
+	}
+	if s.n < 0 || 2*s.n > len(s.young) {
+		return nil, errors.New("load the known ids: a false count")
+	}
+	return s, nil
 }
