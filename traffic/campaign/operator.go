@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -153,8 +154,8 @@ func (t *tester) rate(tr *trait, plans map[uint64]float64) float64 {
 		}
 	}
 	var strat float64
-	for plan, share := range plans {
-		strat += share * have[plan] / (all[plan] + 1)
+	for _, plan := range slices.Sorted(maps.Keys(plans)) { // in one order, for the same sum each time
+		strat += plans[plan] * have[plan] / (all[plan] + 1)
 	}
 	return min(max(rate, strat), 1)
 }
