@@ -37,6 +37,7 @@ type ScanOptions struct {
 	Without      map[palladium.Family]bool
 	Policy       []byte // in its YAML form; nil for the one that the program carries
 	Workers      int    // goroutines that decode and measure; 0 is one for each core
+	RecallBits   int    // size of the memory of recent text, see linkage.Options; a kept state has its own
 
 	// StateDir is a directory in which the state is kept, so that a later scan continues: files, or parts of files, that
 	// were taken in are passed by. It is made when it does not exist. Empty keeps nothing.
@@ -151,6 +152,7 @@ func (s *scan) prepare() error {
 	}
 	s.det = NewDetector(DetectorOptions{
 		Hash: measure.New(*s.opt.Key, nil).Hash, Without: s.opt.Without, Policy: policy, Weights: weights,
+		RecallBits: s.opt.RecallBits,
 	})
 	return nil
 }

@@ -36,7 +36,10 @@ func (x *Index) Save(w io.Writer) error {
 // RecallBits give way to what was saved. The caller vouches for the stream with a checksum: Load refuses what would
 // make the index fail later, not what is merely false.
 func Load(r io.Reader, opt Options) (*Index, error) {
-	x := New(opt)
+	small := opt
+	small.RecallBits = 4 // what was saved takes its place
+	x := New(small)
+	x.opt = opt
 	if err := snapshot.Read(r, x, kept()...); err != nil {
 		return nil, fmt.Errorf("load the links: %w", err)
 	}
