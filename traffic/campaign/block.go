@@ -71,6 +71,18 @@ func (m *model) fit(p *pool, r []float32, bg *background, population int, withou
 	m.prior = -float32(min(max(math.Log(float64(population)/20)+1, 6), 11))
 }
 
+// coreShare is the least share of a block that must hold a token for it to join its holder to the block as a whole,
+// and coreNats how much an account must have in common with the whole. Without it a block could be two groups that
+// share nothing with each other.
+const (
+	coreShare = 0.25
+	coreNats  = 3
+)
+
+// wordingShare is the least share of a block that must use a wording for it to be the block's own. Strangers who draw
+// on one public list of questions share many wordings, each among few.
+const wordingShare = 0.15
+
 func (m *model) fitTraits(p *pool, r []float32, mass float32, population int) {
 	m.held = resize(m.held, len(p.tok))
 	clear(m.held)
@@ -107,7 +119,7 @@ func (m *model) fitTraits(p *pool, r []float32, mass float32, population int) {
 		if out > 1 {
 			out = 1
 		}
-		if theta <= out*1.5 {
+		if theta <= out*1.5 || tr.kind == palladium.KindShingle && theta < wordingShare {
 			continue
 		}
 		m.local[t] = float32(math.Log(float64(theta / out)))
@@ -273,23 +285,27 @@ type scorable struct {
 // score returns the account's weights: for each kind of token the most telling one, summed within a family up to
 // its cap; what the account lacks counts against it.
 func (m *model) score(s *scorable, w *weights) {
-	var kind [palladium.KindCount]float32
+	var kind, core [palladium.KindCount]float32
 	var major uint32
 	for i, t := range s.tokens {
 		k := s.kinds[i]
-		if g, ok := m.gain[t]; ok && g > kind[k] {
-			kind[k] = g
+		if g, ok := m.gain[t]; ok {
+			kind[k] = max(kind[k], g)
+			if m.rate[t] >= coreShare {
+				core[k] = max(core[k], g)
+			}
 		}
 		if m.major[k] == t {
 			major |= 1 << k
 		}
 	}
-	m.weigh(s, &kind, major, w)
+	m.weigh(s, &kind, &core, major, w)
 }
 
 // weigh turns the most telling token of each kind, and the behaviour, into weights.
-func (m *model) weigh(s *scorable, kind *[palladium.KindCount]float32, major uint32, w *weights) {
+func (m *model) weigh(s *scorable, kind, core *[palladium.KindCount]float32, major uint32, w *weights) {
 	*w = weights{}
+	var mutual float32
 	var software float32
 	for k := range kind {
 		g := kind[k]
@@ -301,6 +317,7 @@ func (m *model) weigh(s *scorable, kind *[palladium.KindCount]float32, major uin
 			software += g
 		}
 		w[familyIndex(palladium.Kind(k))] += g
+		mutual += core[k]
 	}
 	if m.loadOK {
 		if u, dof := misfit(s.loads, &m.loads, m.slots); dof > 0 {
@@ -320,26 +337,30 @@ func (m *model) weigh(s *scorable, kind *[palladium.KindCount]float32, major uin
 		g := logRatio(c, m.topicMu, m.topicSd, m.topicOMu, m.topicOSd)
 		w[famTwins] += min(max(g, -4), topicCap)
 	}
-	for f := range w {
+	for f := range w[:famCount] {
 		w[f] = min(max(w[f], -8), familyCap)
 	}
 	w[famSchedule] = min(w[famSchedule], scheduleCap)
+	w[famMutual] = min(mutual+w[famSchedule]+max(w[famTwins], 0), familyCap)
 }
 
 // scoreAll scores every account of the pool that the model was last fitted to.
 func (m *model) scoreAll(p *pool, out []weights) {
 	for i := range p.acc {
-		var kind [palladium.KindCount]float32
+		var kind, core [palladium.KindCount]float32
 		var major uint32
 		for _, t := range p.traits[p.start[i]:p.start[i+1]] {
 			k := p.tok[t].kind
 			kind[k] = max(kind[k], m.local[t])
+			if m.rates[t] >= coreShare {
+				core[k] = max(core[k], m.local[t])
+			}
 			if m.major[k] == p.tok[t].token {
 				major |= 1 << k
 			}
 		}
 		s := scorable{has: p.has[i], loads: &p.loads[i], first: p.first[i], topic: &p.topic[i], topicN: p.topicN[i]}
-		m.weigh(&s, &kind, major, &out[i])
+		m.weigh(&s, &kind, &core, major, &out[i])
 	}
 }
 

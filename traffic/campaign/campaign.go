@@ -39,6 +39,7 @@ const (
 	famSchedule
 	famParameters
 	famCount
+	famMutual = famCount // behind the families in weights: what the account has in common with the whole block
 )
 
 func familyIndex(k palladium.Kind) int {
@@ -59,12 +60,13 @@ func familyIndex(k palladium.Kind) int {
 
 func familyName(f int) palladium.Family { return palladium.Families()[f] }
 
-// weights are one account's log-likelihood ratios by family, in nats.
-type weights [famCount]float32
+// weights are one account's log-likelihood ratios by family, in nats, and behind them what it has in common with the
+// block as a whole.
+type weights [famCount + 1]float32
 
 func (w *weights) total() float32 {
 	var t float32
-	for _, v := range w {
+	for _, v := range w[:famCount] {
 		t += v
 	}
 	return t
@@ -73,10 +75,14 @@ func (w *weights) total() float32 {
 // families counts those that speak for membership with at least 2 nats.
 func (w *weights) families() int {
 	n := 0
-	for _, v := range w {
+	for _, v := range w[:famCount] {
 		if v >= 2 {
 			n++
 		}
 	}
 	return n
 }
+
+// belongs reports whether the account may be a member at all: two families speak for it, and it agrees with the block
+// as a whole.
+func (w *weights) belongs() bool { return w.families() >= 2 && w[famMutual] >= coreNats }

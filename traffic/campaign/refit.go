@@ -138,7 +138,7 @@ func (t *Tracker) enrol(g *Group, pop Population, cands []uint32, newest uint32)
 			t.scoreOne(g, a, pop, newest, &w)
 		}
 		v := w.total() + g.model.prior
-		if v <= 0 || w.families() < 2 {
+		if v <= 0 || !w.belongs() {
 			continue
 		}
 		g.members = append(g.members, member{a, float32(1 / (1 + math.Exp(-float64(v))))})

@@ -46,6 +46,7 @@ type Facts struct {
 const (
 	evidenceWeight = 2.0
 	evidenceShare  = 0.5
+	plainP         = 1e-6
 )
 
 // Facts sums the group up.
@@ -58,12 +59,12 @@ func (g *Group) Facts(pop Population) Facts {
 	keys := map[palladium.Key]bool{}
 	for i := 0; i < famCount; i++ {
 		mean, share := g.support(i)
-		if mean <= 0 {
-			continue
-		}
 		name := familyName(i)
-		f.Weight[name] = mean
-		if mean < evidenceWeight || share < evidenceShare {
+		if mean > 0 {
+			f.Weight[name] = mean
+		}
+		// Either most members show it, or its own test leaves no doubt.
+		if (mean < evidenceWeight || share < evidenceShare) && (g.trial.p[i] > plainP || mean <= 0) {
 			continue
 		}
 		f.Families = append(f.Families, name)

@@ -245,7 +245,7 @@ func (s *searcher) climb(pop Population, bg *background) float64 {
 		var mass float32
 		for i := range s.r {
 			t := s.w[i].total() + s.m.prior
-			if s.w[i].families() < 2 {
+			if !s.w[i].belongs() {
 				t = min(t, -5)
 			}
 			r := float32(1 / (1 + math.Exp(-float64(t))))
@@ -288,6 +288,9 @@ func (s *searcher) partners(pop Population) {
 					continue
 				}
 				if j := s.where(b); j >= 0 && s.r[j] > 0.3 {
+					if s.w[i][famContinuity] == 0 {
+						s.w[i][famMutual] += 2
+					}
 					s.w[i][famContinuity] = 8
 				}
 			}

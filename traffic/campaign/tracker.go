@@ -343,7 +343,7 @@ func (t *Tracker) claims(g, h *Group, pop Population, newest uint32) bool {
 	for i := 0; i < len(h.members); i += step {
 		n++
 		t.scoreOne(g, h.members[i].account, pop, newest, &w)
-		if w.total()+g.model.prior > 0 && w.families() >= 2 {
+		if w.total()+g.model.prior > 0 && w.belongs() {
 			yes++
 		}
 	}

@@ -43,3 +43,6 @@ func (g *Group) TrialP() [famCount]float64 { return g.trial.p }
 
 // Features returns the inputs of the extraction score as of the last fit.
 func (g *Group) Features() Features { return g.features }
+
+// GroupWeights returns member i's weights by family in nats, for tests and diagnosis.
+func (g *Group) GroupWeights(i int) []float32 { return g.weights[i][:] }

@@ -228,6 +228,14 @@ func (x *Index) connect(a uint32, o *palladium.Observation) {
 	put(palladium.KindCredential, o.Credential)
 }
 
+// Of a long prompt's inner shingles every other one is looked at, by its own hash, so that the same wording is looked
+// at everywhere; the first and last words always are.
+const (
+	boundary    = 2
+	fewShingles = 14
+	sampleBit   = 1 << 40
+)
+
 // hotAt is how many different accounts must have sent a shingle before it becomes a token.
 const hotAt = 3
 
@@ -236,7 +244,10 @@ func (x *Index) text(a uint32, p *palladium.Profile, o *palladium.Observation) {
 	hour := uint16(o.Time / 3600000)
 	own := false
 	if !x.opt.Without[palladium.Template] {
-		for _, s := range o.Shingles {
+		for n, s := range o.Shingles {
+			if n >= boundary && len(o.Shingles) > fewShingles && s&sampleBit != 0 {
+				continue
+			}
 			was, n := x.shingles.visit(s, a, hour)
 			if n < hotAt {
 				continue
@@ -253,9 +264,9 @@ func (x *Index) text(a uint32, p *palladium.Profile, o *palladium.Observation) {
 		p.Templated++
 	}
 	if o.Prompt != 0 {
-		if was, _ := x.prompts.visit(o.Prompt, a, hour); was != a {
+		if was, n := x.prompts.visit(o.Prompt, a, hour); was != a {
 			p.Repeats++
-			if at, ok := x.limited.find(o.Prompt); ok && at.owner != a && hour-at.at <= 1 && at.owner == was {
+			if at, ok := x.limited.find(o.Prompt); ok && at.owner != a && hour-at.at <= 1 && at.owner == was && was != a && n <= 3 {
 				x.partner(at.owner, a, palladium.KindChain, o.Prompt) // the retry of a refused request
 			}
 		}

@@ -110,6 +110,9 @@ func (x *Index) attach(a uint32, k palladium.Kind, h uint64) *palladium.Edge {
 		}
 	}
 	if empty < 0 {
+		if k == palladium.KindShingle && (th>>20^uint64(p.Exchanges))&3 != 0 {
+			return nil // a newcomer gets its chance at every fourth exchange: what an account repeats gets in soon
+		}
 		if empty = x.contend(p, lo, hi); empty < 0 {
 			return nil
 		}
