@@ -31,7 +31,6 @@ type Detector struct {
 	tracker *campaign.Tracker
 	now     int64 // newest exchange time, Unix ms
 	next    int64 // when to examine next
-	grown   uint64
 	seeds   []campaign.Seed
 }
 

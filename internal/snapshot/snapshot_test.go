@@ -72,7 +72,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	if got.pcg != pcg || rng.Uint64() != rand.New(want.pcg).Uint64() {
 		t.Error("the generator does not go on where it was")
 	}
-	if !got.at.Equal(want.at) || got.none != nil || got.empty == nil {
+	if !got.at.Equal(want.at) || got.none != nil || got.empty == nil || got.left != nil || got.nothing != nil {
 		t.Error("nil and empty are not told apart")
 	}
 }
