@@ -24,6 +24,9 @@ import (
 // ErrDamaged is wrapped by Read's errors about what the stream holds, a stream that ends early apart.
 var ErrDamaged = errors.New("damaged snapshot")
 
+// errType ends an error that names a field of the wrong type.
+var errType = errors.New("a value of this type cannot be kept: leave it out")
+
 const (
 	step     = 4 << 20 // bytes of a slice that are made room for before they were read
 	maxDepth = 32
@@ -156,8 +159,10 @@ func (e *encoder) value(t reflect.Type, p unsafe.Pointer, depth int) error {
 			if e.skipped(t, &f) {
 				continue
 			}
-			if err := e.value(f.Type, unsafe.Add(p, f.Offset), depth+1); err != nil {
+			if err := e.value(f.Type, unsafe.Add(p, f.Offset), depth+1); errors.Is(err, errType) {
 				return fmt.Errorf("%s.%w", f.Name, err)
+			} else if err != nil {
+				return err
 			}
 		}
 		return nil
@@ -184,7 +189,7 @@ func (e *encoder) value(t reflect.Type, p unsafe.Pointer, depth int) error {
 	case reflect.Map:
 		return e.mapping(t, p, depth)
 	}
-	return fmt.Errorf("a %v cannot be kept: leave it out", t)
+	return fmt.Errorf("%v: %w", t, errType)
 }
 
 func (e *encoder) slice(t reflect.Type, p unsafe.Pointer, depth int) error {
@@ -321,7 +326,7 @@ func (d *decoder) value(t reflect.Type, p unsafe.Pointer, depth int) error {
 	case reflect.Map:
 		return d.mapping(t, p, depth)
 	}
-	return fmt.Errorf("a %v cannot be kept: leave it out", t)
+	return fmt.Errorf("%v: %w", t, errType)
 }
 
 func (d *decoder) text(s *string) error {
