@@ -2,7 +2,9 @@ package evaluation
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/palladium-guard/palladium/internal/stats"
 	"github.com/palladium-guard/palladium/world"
@@ -212,7 +214,30 @@ func (d *document) campaigns() {
 		t.end()
 		d.caption(Campaigns, "%s", d.r.seeds(kindSweep))
 	}
+	d.lost(worlds)
 	d.each(worlds)
+}
+
+// lost says for what reason accounts of campaigns were not at review at the end.
+func (d *document) lost(worlds []*outcome) {
+	d.head(3, "Why accounts were missed")
+	full, bare := map[string]int{}, map[string]int{}
+	for _, o := range worlds {
+		lost(o.full.Campaigns, o.groups, full)
+		lost(o.bare.Campaigns, o.bareGroups, bare)
+	}
+	d.say("Hostile accounts of all campaigns, tactics and random logging among them, that did not stand at review at the end of their world.")
+	t := d.table("reason", "accounts, all evidence", "accounts, without identity and network")
+	names := map[string]bool{}
+	for _, m := range []map[string]int{full, bare} {
+		for k := range m {
+			names[k] = true
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(names)) {
+		t.row(k, fmt.Sprint(full[k]), fmt.Sprint(bare[k]))
+	}
+	t.end()
 }
 
 // each lists every campaign.

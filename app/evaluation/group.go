@@ -19,8 +19,9 @@ type group struct {
 	facts   campaign.Facts
 	stage   palladium.Stage
 	truth   nature
-	class   world.Class // of most of its accounts
-	members map[string]int
+	members map[string]int // accounts by campaign or honest cause
+	honest  map[string]int // honest accounts by class, those of negative controls among them
+	hostile int
 }
 
 // nature is what a group truly is.
@@ -51,12 +52,18 @@ func groups(d *app.Detector, who *people) []group {
 		if len(accounts) == 0 {
 			continue
 		}
-		x := group{facts: g.Facts(d.Index()), members: map[string]int{}}
+		x := group{facts: g.Facts(d.Index()), members: map[string]int{}, honest: map[string]int{}}
 		x.stage, _, _ = g.Stage()
-		classes := map[world.Class]int{}
 		for _, a := range accounts {
 			t := who.of[d.Index().Name(a)]
-			classes[t.Class]++
+			switch {
+			case who.hostile(t.ID):
+				x.hostile++
+			case t.Campaign != "":
+				x.honest["negative control"]++
+			default:
+				x.honest[string(t.Class)]++
+			}
 			switch {
 			case t.Campaign != "":
 				x.members[t.Campaign]++
@@ -66,7 +73,6 @@ func groups(d *app.Detector, who *people) []group {
 				x.members[string(t.Class)+" alone"]++
 			}
 		}
-		x.class = most(classes)
 		x.truth = who.nature(d, accounts)
 		out = append(out, x)
 	}
@@ -81,6 +87,49 @@ func most[K cmp.Ordered](m map[K]int) (best K) {
 		}
 	}
 	return best
+}
+
+// reviewed reports whether a person or a machine would act on the group.
+func (g *group) reviewed() bool {
+	return g.stage == palladium.StageAct || g.stage == palladium.StageReview
+}
+
+// why says what kept the group below review, the first of what the policy asks for.
+func (g *group) why() string {
+	switch f := &g.facts; {
+	case g.truth != ofCampaign:
+		return "in a group of mostly others that is not listed"
+	case !f.OperatorRejected:
+		return "one-operator test undecided"
+	case f.Keys < 2:
+		return "evidence of a single key"
+	case !f.Calibrated:
+		return "too few references to calibrate on"
+	case g.stage == palladium.StageLinked:
+		return "use taken for that of a benign linked group"
+	}
+	return "extraction test undecided"
+}
+
+// inNoGroup is why an account is missed that the detector has in no group at the end.
+const inNoGroup = "in no group"
+
+// lost counts the hostile accounts of the campaigns that are not at review, by reason.
+func lost(campaigns []score.CampaignScore, all []group, into map[string]int) {
+	for i := range campaigns {
+		c := &campaigns[i]
+		left := c.Accounts
+		for k := range all {
+			n := all[k].members[c.ID]
+			left -= n
+			if n > 0 && !all[k].reviewed() {
+				into[all[k].why()] += n
+			}
+		}
+		if left > 0 {
+			into[inNoGroup] += left
+		}
+	}
 }
 
 func (p *people) nature(d *app.Detector, accounts []uint32) nature {
@@ -115,7 +164,7 @@ func (p *people) nature(d *app.Detector, accounts []uint32) nature {
 }
 
 // diagnose says what stands behind every campaign and every false alarm of a world.
-func diagnose(o *outcome, detectors []*app.Detector, who *people) string {
+func diagnose(o *outcome) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n=== %s, seed %d, style %+v\n", o.scenario.Name, o.scenario.Seed, o.scenario.Style)
 	for i, s := range []*score.Scores{o.full, o.bare} {
@@ -125,7 +174,7 @@ func diagnose(o *outcome, detectors []*app.Detector, who *people) string {
 		name := []string{"full", "bare"}[i]
 		all := o.groups
 		if i > 0 {
-			all = groups(detectors[i], who)
+			all = o.bareGroups
 		}
 		for _, c := range append(slices.Clone(s.Campaigns), s.Negatives...) {
 			fmt.Fprintf(&b, "%s %s %s: act %.2f review %.2f any %.2f purity %.2f parts %d leak %.3f\n", name, c.ID, specText(&c.Spec), c.RecallAct,
@@ -142,7 +191,7 @@ func diagnose(o *outcome, detectors []*app.Detector, who *people) string {
 			}
 		}
 		for k := range all {
-			if g := &all[k]; (g.stage == palladium.StageAct || g.stage == palladium.StageReview) && g.truth != ofCampaign {
+			if g := &all[k]; g.reviewed() && g.truth != ofCampaign {
 				fmt.Fprintf(&b, "%s FALSE %s\n", name, g.text())
 			}
 		}

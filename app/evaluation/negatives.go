@@ -2,9 +2,10 @@ package evaluation
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
-	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/internal/stats"
 	"github.com/palladium-guard/palladium/world"
 	"github.com/palladium-guard/palladium/world/score"
@@ -51,7 +52,36 @@ func (d *document) negatives() {
 		}
 		t.end()
 	}
+	d.falseAlarms()
 	d.caption(Negatives, "%s", d.r.seeds(kindCrowd))
+}
+
+// falseAlarms lists every honest account at review or act, in all worlds played, by the group that it stands in.
+func (d *document) falseAlarms() {
+	d.head(3, "Every honest account at review or act")
+	t := d.table("world", "<stage", "honest accounts", "<of", "hostile accounts with them", "<families", "E", "extraction p", "score")
+	n := 0
+	for i := range d.r.plays {
+		o := &d.r.plays[i]
+		for k := range o.groups {
+			g := &o.groups[k]
+			if !g.reviewed() || len(g.honest) == 0 {
+				continue
+			}
+			n++
+			honest, of := 0, []string{}
+			for _, c := range slices.Sorted(maps.Keys(g.honest)) {
+				honest += g.honest[c]
+				of = append(of, fmt.Sprintf("%s %d", c, g.honest[c]))
+			}
+			t.row(fmt.Sprintf("%s, seed %d", o.scenario.Name, o.scenario.Seed), string(g.stage), fmt.Sprint(honest), strings.Join(of, ", "), fmt.Sprint(g.hostile),
+				fmt.Sprint(g.facts.Families), fmt.Sprintf("%.2g", g.facts.OperatorE), fmt.Sprintf("%.4f", g.facts.ExtractionP), fmt.Sprintf("%.2f", g.facts.ExtractionScore))
+		}
+	}
+	t.end()
+	if n == 0 {
+		d.say("None, in %d worlds.", len(d.r.plays))
+	}
 }
 
 // alarms counts what a world has at review or act.
@@ -60,7 +90,7 @@ type alarms struct{ groups, act, review, of int }
 // alarmsOf counts false alarms of a world without campaigns to be found.
 func alarmsOf(o *outcome) (full, bare alarms) {
 	for i := range o.groups {
-		if s := o.groups[i].stage; s == palladium.StageAct || s == palladium.StageReview {
+		if o.groups[i].reviewed() {
 			full.groups++
 		}
 	}

@@ -49,8 +49,9 @@ func newSettings(opt *Options) (*settings, error) {
 // outcome is what came out of one world.
 type outcome struct {
 	play
-	full, bare *score.Scores    // bare: without identity and network; nil when that was not asked for
-	groups     []group          // of the full detector, at the end
+	full, bare *score.Scores // bare: without identity and network; nil when that was not asked for
+	groups     []group       // of the full detector, at the end
+	bareGroups []group
 	baselines  []baselineResult // nil when that was not asked for
 	exchanges  int64
 	wall       time.Duration
@@ -155,12 +156,13 @@ func run(ctx context.Context, opt *Options, set *settings, p play) (*outcome, er
 	o.groups = groups(detectors[0], who)
 	if p.bare {
 		o.bare = score.Score(detectors[1].Report(0), truth)
+		o.bareGroups = groups(detectors[1], who)
 	}
 	for _, b := range others {
 		o.baselines = append(o.baselines, compare(b, who)...)
 	}
 	if opt.Verbose != nil {
-		o.notes = diagnose(o, detectors, who)
+		o.notes = diagnose(o)
 	}
 	o.wall = time.Since(began)
 	return o, nil

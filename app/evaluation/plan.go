@@ -26,6 +26,7 @@ type extent struct {
 	repeats    int // of each cell; the last one under another operator's logging
 	specials   int // repeats of the special campaigns
 	perWorld   int // campaigns in one world
+	most       int // accounts of a campaign of the grid, at most
 	benign     int // accounts of a world with campaigns
 	days       float64
 	crowd      int // honest accounts of the world of hard negatives
@@ -37,11 +38,11 @@ type extent struct {
 func (s Size) extent() extent {
 	switch s {
 	case Quick:
-		return extent{cells: 12, repeats: 1, specials: 0, perWorld: 4, benign: 2500, days: 12, crowd: 10_000, crowdDays: 5, controls: 1, controlled: 1500}
+		return extent{cells: 12, repeats: 1, specials: 0, perWorld: 4, most: 250, benign: 2500, days: 12, crowd: 10_000, crowdDays: 5, controls: 1, controlled: 1500}
 	case Tiny:
-		return extent{cells: 2, repeats: 1, specials: 0, perWorld: 2, benign: 500, days: 8, crowd: 700, crowdDays: 3, controls: 1, controlled: 300}
+		return extent{cells: 2, repeats: 1, specials: 0, perWorld: 2, most: 70, benign: 300, days: 7, crowd: 400, crowdDays: 2, controls: 1, controlled: 200}
 	}
-	return extent{cells: 1 << 20, repeats: 3, specials: 3, perWorld: 3, benign: 8000, days: 14, crowd: 200_000, crowdDays: 10, controls: 5, controlled: 6000}
+	return extent{cells: 1 << 20, repeats: 3, specials: 3, perWorld: 3, most: 250, benign: 8000, days: 14, crowd: 200_000, crowdDays: 10, controls: 5, controlled: 6000}
 }
 
 // kind is what a world is played for.
@@ -166,7 +167,7 @@ func sweep(x extent, seed uint64) []play {
 		cells = cells[:min(len(cells), x.cells)]
 		specs := make([]world.CampaignSpec, len(cells))
 		for i, u := range hypercube(len(cells), knobs, r) {
-			specs[i] = gridCampaign(cells[i], u, x.days)
+			specs[i] = gridCampaign(cells[i], u, x)
 		}
 		out = append(out, worlds(x, seed+uint64(len(out)), cells, specs)...)
 	}
@@ -176,7 +177,7 @@ func sweep(x extent, seed uint64) []play {
 	for i, u := range hypercube(len(list)*x.specials, knobs, r) {
 		s := list[i%len(list)]
 		c := cell{Text: world.TextTemplate, Network: partly, Style: styleFull}
-		spec := gridCampaign(c, u, x.days)
+		spec := gridCampaign(c, u, x)
 		s.change(&spec)
 		c.Text, c.Special, c.Camouflage = spec.Text, s.name, spec.Camouflage
 		cells, specs = append(cells, c), append(specs, spec)
@@ -187,16 +188,16 @@ func sweep(x extent, seed uint64) []play {
 // knobs is how many numbers a campaign is drawn from, at most.
 const knobs = 14
 
-// gridCampaign draws a campaign of the cell from u: 60 to 250 accounts that send 48 prompts each or more on average,
+// gridCampaign draws a campaign of the cell from u: 60 to x.most accounts that send 48 prompts each or more on average,
 // camouflage included.
-func gridCampaign(c cell, u []float64, days float64) world.CampaignSpec {
+func gridCampaign(c cell, u []float64, x extent) world.CampaignSpec {
 	at := 0
 	next := func() float64 { at++; return u[at-1] }
 	word := func(words ...string) string { return words[int(next()*float64(len(words)))] }
 	number := func(numbers ...float64) float64 { return numbers[int(next()*float64(len(numbers)))] }
 	s := world.CampaignSpec{Text: c.Text, Camouflage: c.Camouflage, Cover: world.CoverPooled}
-	s.Accounts = int(60 * math.Pow(250.0/60, next()))
-	s.Days = min(8+4*next(), days-2)
+	s.Accounts = int(60 * math.Pow(float64(x.most)/60, next()))
+	s.Days = min(8+4*next(), x.days-2)
 	s.Start = 0.5 + next()
 	least := 48 / s.Days
 	s.Rate = least * math.Pow(25/least, next())
