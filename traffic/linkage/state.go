@@ -6,6 +6,8 @@ import (
 	"io"
 	"math/bits"
 
+	"github.com/zeebo/xxh3"
+
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/internal/snapshot"
 )
@@ -46,9 +48,9 @@ func Load(r io.Reader, opt Options) (*Index, error) {
 	if err := x.check(); err != nil {
 		return nil, fmt.Errorf("load the links: %w", err)
 	}
-	x.ids = make(map[string]uint32, len(x.names))
+	x.ids = make(map[uint64]uint32, len(x.names))
 	for a, id := range x.names {
-		x.ids[id] = uint32(a)
+		x.ids[xxh3.HashString(id)] = uint32(a)
 	}
 	if len(x.ids) != len(x.names) {
 		return nil, fmt.Errorf("load the links: %w: an account is there twice", errState)
@@ -131,7 +133,7 @@ func (x *Index) check() error {
 			}
 		}
 	}
-	if n := len(x.topic.df); n != len(x.topic.idf) || n != 0 && n != termSpace || len(x.topic.cells) > cellLimit {
+	if n := len(x.topic.terms); n != 0 && n != termSpace || len(x.topic.cells) > cellLimit {
 		return fmt.Errorf("%w: topics", errState)
 	}
 	return nil

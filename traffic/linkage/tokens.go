@@ -229,6 +229,7 @@ func (u *unionFind) members(a uint32, buf []uint32) []uint32 {
 type recall struct {
 	slots []seen
 	mask  uint64
+	used  bool
 }
 
 type seen struct {
@@ -236,6 +237,7 @@ type seen struct {
 	owner uint32
 	count uint16 // changes of owner + 1, saturating; 0 is an empty slot
 	at    uint16 // hour
+	_     uint32 // four slots fill a cache line
 }
 
 func newRecall(bits int) recall {
@@ -245,6 +247,9 @@ func newRecall(bits int) recall {
 
 // find returns what is remembered of h.
 func (r *recall) find(h uint64) (seen, bool) {
+	if !r.used {
+		return seen{}, false
+	}
 	i, tag := h&r.mask, uint32(h>>32)
 	for _, s := range r.slots[i : i+4] {
 		if s.count > 0 && s.tag == tag {
@@ -274,6 +279,7 @@ func (r *recall) visit(h uint64, a uint32, hour uint16) (was uint32, n int) {
 			low = j
 		}
 	}
+	r.used = true
 	set[low] = seen{tag: tag, owner: a, count: 1, at: hour}
 	return a, 1
 }

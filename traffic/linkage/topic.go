@@ -10,14 +10,19 @@ import (
 // TopicDims dimensions (Weinberger et al. 2009), unit length. The mean over all prompts is what an account's own
 // mean is measured from.
 type topics struct {
-	df    []uint32 // documents per term bucket
-	idf   []float32
+	terms []term // by term bucket
 	docs  uint32
-	stale uint32
+	stale uint32 // documents at which the weights are computed anew
 	sum   [palladium.TopicDims]float64
 	n     float64
 	cells []centroid
 	work  [palladium.TopicDims]float32
+}
+
+// term is a bucket of hashed terms: how many documents had it, and its weight.
+type term struct {
+	df  uint32
+	idf float32
 }
 
 // centroid is the direction of one cell of topics, folded to cellDims dimensions.
@@ -33,12 +38,12 @@ const (
 )
 
 func (t *topics) refresh() {
-	if t.df == nil {
-		t.df, t.idf = make([]uint32, termSpace), make([]float32, termSpace)
+	if t.terms == nil {
+		t.terms = make([]term, termSpace)
 	}
 	top := math.Log(float64(t.docs) + 64)
-	for i, d := range t.df {
-		t.idf[i] = float32(max(top-math.Log(float64(d)+2), 0.2))
+	for i := range t.terms {
+		t.terms[i].idf = float32(max(top-math.Log(float64(t.terms[i].df)+2), 0.2))
 	}
 	t.stale = t.docs + t.docs/4 + 256
 }
@@ -52,19 +57,25 @@ func (t *topics) add(p *palladium.Profile, terms []uint16) {
 		t.refresh()
 	}
 	t.docs++
+	var dims [96]uint16
+	var vals [96]float32
+	terms = terms[:min(len(terms), len(dims))]
 	v := &t.work
-	clear(v[:])
-	for _, w := range terms {
-		t.df[w]++
+	for i, w := range terms {
+		b := &t.terms[w]
+		b.df++
 		h := uint32(w) * 2654435761
-		g := t.idf[w]
+		g := b.idf
 		if h&(1<<20) != 0 {
 			g = -g
 		}
+		dims[i], vals[i] = uint16(h>>24), g
 		v[h>>24] += g
 	}
 	var q float32
-	for _, f := range v {
+	for i := range terms {
+		f := v[dims[i]] // a dimension met twice is counted once: it is zeroed here
+		v[dims[i]] = 0
 		q += f * f
 	}
 	if q == 0 {
@@ -78,16 +89,15 @@ func (t *topics) add(p *palladium.Profile, terms []uint16) {
 	}
 	p.TopicN++
 	s := palladium.TopicScale / float32(math.Sqrt(float64(q)))
-	for i, f := range v {
-		if f != 0 {
-			f *= s
-			if f >= 0 {
-				p.Topic[i] += int16(f + 0.5)
-			} else {
-				p.Topic[i] += int16(f - 0.5)
-			}
-			t.sum[i] += float64(f)
+	for i := range terms {
+		f := vals[i] * s
+		d := dims[i]
+		if f >= 0 {
+			p.Topic[d] += int16(f + 0.5)
+		} else {
+			p.Topic[d] += int16(f - 0.5)
 		}
+		t.sum[d] += float64(f)
 	}
 	t.n++
 }
