@@ -10,6 +10,7 @@ import (
 
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/traffic/campaign"
+	"github.com/palladium-guard/palladium/traffic/campaign/brief"
 	"github.com/palladium-guard/palladium/traffic/judge"
 	"github.com/palladium-guard/palladium/traffic/linkage"
 )
@@ -133,7 +134,7 @@ func (d *Detector) Report(rejected int64) *palladium.Report {
 	}
 	r.Counts = palladium.Counts{Exchanges: int64(d.index.Exchanges()), Accounts: int64(d.index.Accounts()), Rejected: rejected}
 	for _, g := range d.tracker.Groups() {
-		c := d.tracker.Campaign(g, d.index, d.index)
+		c := brief.Campaign(d.tracker, g, d.index, d.index)
 		switch c.Stage {
 		case palladium.StageAct, palladium.StageReview, palladium.StageWatch:
 			r.Campaigns = append(r.Campaigns, c)

@@ -270,8 +270,8 @@ type reference struct {
 	vouched  bool
 }
 
-// minReferences is the least number of reference groups that the extraction test can be calibrated on.
-const minReferences = 20
+// MinReferences is the least number of reference groups that the extraction test can be calibrated on.
+const MinReferences = 20
 
 // calibrate measures groups of accounts that one thing joins and no campaign claims: an office behind one address, an
 // organisation, the users of one tool, a class. naturals are the tokens that joined them.

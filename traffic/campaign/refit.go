@@ -226,7 +226,7 @@ func (t *Tracker) gauge(g *Group, pop Population, newest uint32, now int64) {
 	}
 	g.score = t.opt.Weights.Score(&g.features)
 	p, n := t.extractionP(g.score, len(g.members))
-	g.calm = vouched(pop, accounts) >= 0.5 || n >= minReferences && p > 0.2 && g.score < 0
+	g.calm = vouched(pop, accounts) >= 0.5 || n >= MinReferences && p > 0.2 && g.score < 0
 }
 
 func minOf(v []float64) float64 {

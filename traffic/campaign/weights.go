@@ -37,12 +37,3 @@ func ParseWeights(data []byte) (Weights, error) {
 	}
 	return w, nil
 }
-
-// TrialP exposes the p-values of the last one-operator test by family, for tests and fitting.
-func (g *Group) TrialP() [famCount]float64 { return g.trial.p }
-
-// Features returns the inputs of the extraction score as of the last fit.
-func (g *Group) Features() Features { return g.features }
-
-// GroupWeights returns member i's weights by family in nats, for tests and diagnosis.
-func (g *Group) GroupWeights(i int) []float32 { return g.weights[i][:] }

@@ -1,0 +1,229 @@
+package campaign
+
+import (
+	"math"
+
+	"github.com/palladium-guard/palladium"
+)
+
+// Facts are what the two tests and the group's use come to: the input of the policy.
+type Facts struct {
+	Accounts         int
+	OperatorP        float64
+	OperatorE        float64
+	OperatorRejected bool
+	ExtractionP      float64
+	ExtractionScore  float64 // log-odds of the fitted score
+	Families         []palladium.Family
+	Weight           map[palladium.Family]float64
+	Keys             int
+	Exchanges        int64
+	Tokens           palladium.Tokens
+	First, Last      int64 // Unix ms
+	Trials           int
+	References       int
+	Calibrated       bool
+	Vouched          float64
+	Declared         float64
+	Collisions       float64
+	Probing          bool
+}
+
+// evidenceWeight is the least mean weight, in nats over the members, and evidenceShare the least share of members
+// with 2 nats, with which a family counts as evidence of the group.
+const (
+	evidenceWeight = 2.0
+	evidenceShare  = 0.5
+	plainP         = 1e-6
+)
+
+// Facts sums the group up.
+func (g *Group) Facts(pop Population) Facts {
+	f := Facts{
+		Accounts: len(g.members), OperatorE: g.E(), OperatorP: min(1, 1/math.Max(g.E(), 1e-300)), OperatorRejected: g.Rejected,
+		ExtractionP: g.extractP, ExtractionScore: g.score, Weight: map[palladium.Family]float64{},
+		References: g.compared, Calibrated: g.compared >= MinReferences, Trials: len(g.Trials), First: math.MaxInt64,
+	}
+	keys := map[palladium.Key]bool{}
+	for i := 0; i < famCount; i++ {
+		mean, share := g.support(i)
+		name := familyName(i)
+		if mean > 0 {
+			f.Weight[name] = mean
+		}
+		// Either most members show it, or its own test leaves no doubt.
+		if (mean < evidenceWeight || share < evidenceShare) && (g.trial.p[i] > plainP || mean <= 0) {
+			continue
+		}
+		f.Families = append(f.Families, name)
+		if g.opens(i) {
+			keys[name.Key()] = true
+		}
+	}
+	if g.trial.p[famQueue] < 1e-3 {
+		f.Families = append(f.Families, palladium.Queue)
+		keys[palladium.KeyWhat] = true
+	}
+	f.Keys = len(keys)
+	orgs := map[uint32]int{}
+	var probes, drawn float64
+	for _, m := range g.members {
+		p := pop.Profile(m.account)
+		f.Exchanges += int64(p.Exchanges)
+		f.Tokens.Input += int64(p.Input)
+		f.Tokens.Output += int64(p.Output)
+		f.Tokens.Reasoning += int64(p.Reasoning)
+		f.First, f.Last = min(f.First, p.First), max(f.Last, p.Last)
+		if p.Relation != 0 {
+			f.Vouched++
+		}
+		if t := p.Edges[palladium.KindOrganization].Token; t != palladium.NoToken {
+			orgs[t]++
+		}
+		probes += float64(p.Probes)
+		drawn += float64(p.Exchanges)
+	}
+	n := float64(len(g.members))
+	f.Vouched /= n
+	f.Declared = float64(most(orgs)) / n
+	f.Probing = probes > 0.2*drawn
+	if g.trial.stranger {
+		f.Collisions = g.trial.inside / math.Max(g.trial.expect, 1)
+	}
+	return f
+}
+
+// support is the mean weight of family f over the members and the share of members with 2 nats or more.
+func (g *Group) support(f int) (mean, share float64) {
+	for i := range g.weights {
+		w := float64(g.weights[i][f])
+		mean += w
+		if w >= 2 {
+			share++
+		}
+	}
+	n := float64(max(len(g.weights), 1))
+	return mean / n, share / n
+}
+
+// opens reports whether family f can count as a key: parameters and the like follow from the program that an account
+// runs, so they never do; the others do when they chose the group or their own test rejects chance.
+func (g *Group) opens(f int) bool {
+	if f == famParameters {
+		return false
+	}
+	if g.trial.p[f] < 1e-3 {
+		return true
+	}
+	mean, _ := g.support(f)
+	if f == famNetwork || f == famTemplate {
+		return mean >= 5 && g.beyondSoftware(f)
+	}
+	return mean >= 4
+}
+
+// beyondSoftware reports whether the family rests on more than what a program brings with it.
+func (g *Group) beyondSoftware(f int) bool {
+	var hard, soft float32
+	for tok, gain := range g.model.gain {
+		k, ok := g.model.kindOf[tok]
+		if !ok || familyIndex(k) != f {
+			continue
+		}
+		v := gain * g.model.rate[tok]
+		if k.Software() {
+			soft = max(soft, v)
+		} else {
+			hard = max(hard, v)
+		}
+	}
+	return hard >= 2
+}
+
+// Members returns the accounts of the group and their membership, by account number.
+func (g *Group) Members() ([]uint32, []float64) {
+	a, r := make([]uint32, len(g.members)), make([]float64, len(g.members))
+	for i, m := range g.members {
+		a[i], r[i] = m.account, float64(m.r)
+	}
+	return a, r
+}
+
+// Groups returns the tracker's groups, oldest first. They are live until the next Examine.
+func (t *Tracker) Groups() []*Group { return t.groups }
+
+// Stage returns the group's stage, and when it first reached review or act (Unix ms, 0 for never) with the exchanges
+// drawn by then.
+func (g *Group) Stage() (s palladium.Stage, at int64, drawn uint64) {
+	return g.stage, g.decidedAt, g.drawn
+}
+
+// Decide records the stage that the policy gives the group at time now, and why.
+func (g *Group) Decide(s palladium.Stage, why []string, now int64, drawn int64) {
+	g.stage, g.why = s, why
+	if (s == palladium.StageAct || s == palladium.StageReview) && g.decidedAt == 0 {
+		g.decidedAt, g.drawn = now, uint64(drawn)
+	}
+}
+
+// Shared is a token that the group's accounts have in common.
+type Shared struct {
+	Token uint32
+	Kind  palladium.Kind
+	Gain  float64 // log(rate in the group / rate outside), nats
+	Rate  float64 // share of the group that holds it
+}
+
+// Shared returns what the group's accounts have in common, by token.
+func (g *Group) Shared() map[uint32]Shared {
+	out := make(map[uint32]Shared, len(g.model.gain))
+	for tok, gain := range g.model.gain {
+		out[tok] = Shared{Token: tok, Kind: g.model.kindOf[tok], Gain: float64(gain), Rate: float64(g.model.rate[tok])}
+	}
+	return out
+}
+
+// Weights returns member i's log-likelihood ratio for each of palladium.Families, in nats.
+func (g *Group) Weights(i int) []float32 { return g.weights[i][:famCount] }
+
+// Support returns the mean weight of family f over the members, and the share of members with 2 nats or more.
+func (g *Group) Support(f palladium.Family) (mean, share float64) {
+	for i := range famCount {
+		if familyName(i) == f {
+			return g.support(i)
+		}
+	}
+	return 0, 0
+}
+
+// Chance returns the p-value of each of palladium.Families in the last one-operator test; 1 where it was not tested.
+func (g *Group) Chance() [famCount]float64 { return g.trial.p }
+
+// Collisions returns how many prompts several of the accounts sent, how many strangers drawing on the same list
+// would have, and whether the two agree.
+func (g *Group) Collisions() (seen, expected float64, asStrangers bool) {
+	return g.trial.inside, g.trial.expect, g.trial.stranger
+}
+
+// Beginning returns the length of the window in which most of the accounts began, in hours, and what that says in nats.
+func (g *Group) Beginning() (hours, nats float64) {
+	return float64(g.model.firstHalf) * 2, float64(g.model.firstGain)
+}
+
+// Features returns the inputs of the extraction score as of the last fit.
+func (g *Group) Features() Features { return g.features }
+
+// Why returns the policy's reasons for the stage.
+func (g *Group) Why() []string { return g.why }
+
+// References returns the features of the benign linked groups that campaigns are compared with, and how many of them
+// the operator vouches for.
+func (t *Tracker) References() (features []Features, vouched int) {
+	for i := range t.refs {
+		features = append(features, t.refs[i].features)
+		if t.refs[i].vouched {
+			vouched++
+		}
+	}
+	return features, vouched
+}
