@@ -53,7 +53,8 @@ func (d *document) operatorP(all, quiet []group) {
 	d.say("Of groups of independent accounts no more than a share p may have operator_p ≤ p. Groups are those that the detector had at the end of each world, by what " +
 		"they truly are: independent when at most a fifth of the accounts share an owner or a cause. Such groups are few, because the search puts up what is " +
 		"surprising and drops what does not hold; those dropped count in the e-BH procedure but not here, which makes this a hard test. Users of one tool, " +
-		"benchmark, course or address have no common owner, yet are no independent accounts either: they are shown apart.")
+		"benchmark, course or address have no common owner, yet are no independent accounts either: they are shown apart. The truth does not record every cause: strangers behind one carrier's address or " +
+		"with one uncommon client count as independent here, and agree in more than the null hypothesis of independence allows.")
 	t := d.table("groups", "number", "share with p ≤ 0.1", "≤ 0.01", "≤ 0.001", "rejected by e-BH")
 	for _, row := range []struct {
 		name string

@@ -16,6 +16,7 @@ type tally struct {
 	accounts, review, act int // accounts: of the campaigns, listed at review, at act
 	reviews, acts         []float64
 	purities, leaks       []float64
+	hours                 []float64 // to detection, of those found
 	parts, found, merged  int
 }
 
@@ -30,6 +31,7 @@ func (t *tally) add(c *score.CampaignScore) {
 		t.found++
 		t.purities = append(t.purities, c.Purity)
 		t.parts += c.Parts
+		t.hours = append(t.hours, c.Hours)
 	} else if c.RecallReview >= 0.5 {
 		t.merged++
 	}
@@ -61,6 +63,13 @@ func mean(v []float64) float64 {
 	return s / float64(len(v))
 }
 
+func hours(v float64) string {
+	if math.IsNaN(v) {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f", v)
+}
+
 // spreadOf is median / mean / least.
 func spreadOf(v []float64) string {
 	if len(v) == 0 {
@@ -72,7 +81,7 @@ func spreadOf(v []float64) string {
 func (t *tally) cells(name string) []string {
 	n := len(t.reviews)
 	return []string{name, fmt.Sprint(n), fmt.Sprint(t.accounts), f3(t.recall()), spreadOf(t.reviews), spreadOf(t.acts),
-		fmt.Sprintf("%d of %d", t.found, n), fmt.Sprint(t.merged), f3(mean(t.purities)), f3(float64(t.parts) / float64(t.found)), percent(quantile(t.leaks, 0.5)), percent(quantile(t.leaks, 0.9))}
+		fmt.Sprintf("%d of %d", t.found, n), fmt.Sprint(t.merged), f3(mean(t.purities)), f3(float64(t.parts) / float64(t.found)), percent(quantile(t.leaks, 0.5)), percent(quantile(t.leaks, 0.9)), hours(quantile(t.hours, 0.5))}
 }
 
 // bucket names the rows of a table: it says whether a campaign belongs to one.
@@ -205,7 +214,7 @@ func (d *document) campaigns() {
 		act, review := levels(worlds, bare)
 		d.say("Precision over these worlds, in accounts: at act %s, at review %s.", act.text(), review.text())
 		t := d.table("campaigns", "number", "accounts", "recall at review, all accounts", "by campaign: median / mean / least", "at act: median / mean / least", "found", "merged", "purity", "parts",
-			"leak, median", "leak, 90 %")
+			"leak, median", "leak, 90 %", "hours to review, median of those found")
 		for _, b := range buckets() {
 			if sum := d.r.tallyOf(&b, bare); sum.accounts > 0 {
 				t.row(sum.cells(b.name)...)

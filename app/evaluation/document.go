@@ -56,7 +56,10 @@ func (t *table) end() { t.d.printf("\n") }
 func (d *document) caption(s Section, what string, args ...any) {
 	o := &d.r.opt
 	text := "own text"
-	if o.Data != nil {
+	switch {
+	case s == Outside:
+		text = "whole files"
+	case o.Data != nil:
 		text = fmt.Sprintf("half %d of the data", Half)
 	}
 	d.printf("_%s; %s; %s; version %s, commit %s; `%s`; %s; %s._\n\n", o.Date.UTC().Format(time.DateOnly), fmt.Sprintf(what, args...), text, o.Version, o.Commit,

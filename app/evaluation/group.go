@@ -22,6 +22,7 @@ type group struct {
 	members map[string]int // accounts by campaign or honest cause
 	honest  map[string]int // honest accounts by class, those of negative controls among them
 	hostile int
+	score   string // what makes up the extraction score, for Verbose
 }
 
 // nature is what a group truly is.
@@ -45,7 +46,7 @@ func owned(c world.Class) bool {
 }
 
 // groups lists the detector's groups with what they truly are.
-func groups(d *app.Detector, who *people) []group {
+func groups(d *app.Detector, who *people, w *campaign.Weights) []group {
 	var out []group
 	for _, g := range d.Tracker().Groups() {
 		accounts, _ := g.Members()
@@ -74,6 +75,8 @@ func groups(d *app.Detector, who *people) []group {
 			}
 		}
 		x.truth = who.nature(d, accounts)
+		f := g.Features()
+		x.score = terms(w, &f)
 		out = append(out, x)
 	}
 	return out
@@ -87,6 +90,27 @@ func most[K cmp.Ordered](m map[K]int) (best K) {
 		}
 	}
 	return best
+}
+
+// terms lists what moves the extraction score by a quarter or more, the lowest first.
+func terms(w *campaign.Weights, f *campaign.Features) string {
+	type term struct {
+		name string
+		v    float64
+	}
+	var list []term
+	for i, n := range campaign.FeatureNames() {
+		if v := w.Coef[i] * min(max(f[i], w.Lo[i]), w.Hi[i]); v <= -0.25 || v >= 0.25 {
+			list = append(list, term{n[0], v})
+		}
+	}
+	slices.SortFunc(list, func(a, b term) int { return cmp.Or(cmp.Compare(a.v, b.v), cmp.Compare(a.name, b.name)) })
+	var b strings.Builder
+	fmt.Fprintf(&b, "bias:%.1f", w.Bias)
+	for _, t := range list {
+		fmt.Fprintf(&b, " %s:%.1f", t.name, t.v)
+	}
+	return b.String()
 }
 
 // reviewed reports whether a person or a machine would act on the group.
@@ -195,6 +219,11 @@ func diagnose(o *outcome) string {
 				fmt.Fprintf(&b, "%s FALSE %s\n", name, g.text())
 			}
 		}
+		for k := range all {
+			if g := &all[k]; g.truth == independent && g.facts.OperatorP <= 0.01 {
+				fmt.Fprintf(&b, "%s STRANGERS %s\n", name, g.text())
+			}
+		}
 		for _, c := range s.Classes {
 			if c.Review > 0 {
 				fmt.Fprintf(&b, "%s honest %s: %d at review, %d at act, of %d\n", name, c.Class, c.Review, c.Act, c.Accounts)
@@ -227,7 +256,7 @@ func (g *group) text() string {
 	if stage == "" {
 		stage = "none"
 	}
-	return fmt.Sprintf("%s n=%d E=%.2g rejected=%v keys=%d families=%v weights=%v extraction p=%.4f score=%.2f references=%d vouched=%.2f declared=%.2f collisions=%.2f exchanges=%d of %v",
-		stage, f.Accounts, f.OperatorE, f.OperatorRejected, f.Keys, f.Families, w, f.ExtractionP, f.ExtractionScore, f.References, f.Vouched, f.Declared,
+	return fmt.Sprintf("%s n=%d E=%.2g rejected=%v keys=%d families=%v weights=%v extraction p=%.4f score=%.2f (%s) references=%d vouched=%.2f declared=%.2f collisions=%.2f exchanges=%d of %v",
+		stage, f.Accounts, f.OperatorE, f.OperatorRejected, f.Keys, f.Families, w, f.ExtractionP, f.ExtractionScore, g.score, f.References, f.Vouched, f.Declared,
 		f.Collisions, f.Exchanges, in)
 }

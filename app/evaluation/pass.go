@@ -153,10 +153,10 @@ func run(ctx context.Context, opt *Options, set *settings, p play) (*outcome, er
 	truth := w.Truth()
 	who := roll(truth)
 	o.full = score.Score(detectors[0].Report(0), truth)
-	o.groups = groups(detectors[0], who)
+	o.groups = groups(detectors[0], who, &set.weights)
 	if p.bare {
 		o.bare = score.Score(detectors[1].Report(0), truth)
-		o.bareGroups = groups(detectors[1], who)
+		o.bareGroups = groups(detectors[1], who, &set.weights)
 	}
 	for _, b := range others {
 		o.baselines = append(o.baselines, compare(b, who)...)
