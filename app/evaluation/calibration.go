@@ -53,9 +53,10 @@ func (d *document) operatorP(all, quiet []group) {
 	d.say("Of groups of independent accounts no more than a share p may have operator_p ≤ p. Groups are those that the detector had at the end of each world, by what " +
 		"they truly are: independent when at most a fifth of the accounts share an owner or a cause. Such groups are few, because the search puts up what is " +
 		"surprising and drops what does not hold; those dropped count in the e-BH procedure but not here, which makes this a hard test. Users of one tool, " +
-		"benchmark, course or address have no common owner, yet are no independent accounts either: they are shown apart. The truth does not record every cause: strangers behind one carrier's address or " +
-		"with one uncommon client count as independent here, and agree in more than the null hypothesis of independence allows.")
-	t := d.table("groups", "number", "share with p ≤ 0.1", "≤ 0.01", "≤ 0.001", "rejected by e-BH")
+		"benchmark, course or address have no common owner, yet are no independent accounts either: they are shown apart. The truth does not record every cause: strangers behind one carrier's address, programs that " +
+		"were dealt one published template, and people who were dealt one real thread count as independent here, and agree in more than the null " +
+		"hypothesis of independence allows. That is why the policy asks for two keys; the last column counts what passes both.")
+	t := d.table("groups", "number", "share with p ≤ 0.1", "≤ 0.01", "≤ 0.001", "rejected by e-BH", "and two keys")
 	for _, row := range []struct {
 		name string
 		in   []group
@@ -69,16 +70,19 @@ func (d *document) operatorP(all, quiet []group) {
 		{"mixed", all, mixed},
 	} {
 		var p []float64
-		rejected := 0
+		rejected, keyed := 0, 0
 		for i := range row.in {
 			if g := &row.in[i]; g.truth == row.is {
 				p = append(p, g.facts.OperatorP)
 				if g.facts.OperatorRejected {
 					rejected++
+					if g.facts.Keys >= 2 {
+						keyed++
+					}
 				}
 			}
 		}
-		t.row(row.name, fmt.Sprint(len(p)), shareBelow(p, 0.1), shareBelow(p, 0.01), shareBelow(p, 0.001), fmt.Sprint(rejected))
+		t.row(row.name, fmt.Sprint(len(p)), shareBelow(p, 0.1), shareBelow(p, 0.01), shareBelow(p, 0.001), fmt.Sprint(rejected), fmt.Sprint(keyed))
 	}
 	t.end()
 }

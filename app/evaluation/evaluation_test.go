@@ -103,7 +103,7 @@ func TestRunOnData(t *testing.T) {
 	opt := tiny(Negatives)
 	opt.Data, opt.DataName = os.DirFS(data), "../shared/data"
 	text := written(t, opt)
-	for _, want := range []string{"half 1 of the data", "--data ../shared/data", "| **all** |", "campaign in the crowd"} {
+	for _, want := range []string{"half 0 of the data", "--data ../shared/data", "| **all** |", "campaign in the crowd"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the document lacks %q", want)
 		}

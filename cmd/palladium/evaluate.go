@@ -55,7 +55,7 @@ func worldEvaluate() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&data, "data", "", "data `DIR` with real prompts and arrivals; without it, text is made up")
 	f.StringVar(&out, "out", "", "Markdown `FILE` to write; without it, standard output")
-	f.Uint64Var(&opt.Seed, "seed", evaluation.DefaultSeed, "first seed of the worlds")
+	f.Uint64Var(&opt.Seed, "seed", 0, fmt.Sprintf("first seed of the worlds; 0 means %d, or %d with --quick", evaluation.DefaultSeed, evaluation.QuickSeed))
 	f.StringSliceVar(&sections, "sections", nil, fmt.Sprintf("measure only these of %v", evaluation.Sections()))
 	f.IntVar(&opt.Workers, "workers", 0, "worlds played at a time; 0 means one for each core")
 	f.BoolVar(&quick, "quick", false, "play little: shows that it works, the figures are not for the record")
