@@ -34,7 +34,7 @@ type Facts struct {
 const (
 	evidenceWeight = 2.0
 	evidenceShare  = 0.5
-	plainP         = 1e-6
+	plainP         = 1e-4
 )
 
 // Facts sums the group up.
@@ -52,7 +52,7 @@ func (g *Group) Facts(pop Population) Facts {
 			f.Weight[name] = mean
 		}
 		// Either most members show it, or its own test leaves no doubt.
-		if (mean < evidenceWeight || share < evidenceShare) && (g.trial.p[i] > plainP || mean <= 0) {
+		if (mean < evidenceWeight || share < evidenceShare) && g.trial.p[i] > plainP {
 			continue
 		}
 		f.Families = append(f.Families, name)
@@ -116,6 +116,9 @@ func (g *Group) opens(f int) bool {
 		return true
 	}
 	mean, _ := g.support(f)
+	if f == famSchedule {
+		return mean >= 2.5
+	}
 	if f == famNetwork || f == famTemplate {
 		return mean >= 5 && g.beyondSoftware(f)
 	}

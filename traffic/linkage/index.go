@@ -250,6 +250,7 @@ func (x *Index) text(a uint32, p *palladium.Profile, o *palladium.Observation) {
 	hour := uint16(o.Time / 3600000)
 	own := false
 	if !x.opt.Without[palladium.Template] {
+		x.shingles.fetch(o.Shingles)
 		for n, s := range o.Shingles {
 			if n >= boundary && len(o.Shingles) > fewShingles && s&sampleBit != 0 {
 				continue

@@ -227,9 +227,10 @@ func (u *unionFind) members(a uint32, buf []uint32) []uint32 {
 // recall remembers which account last sent a hash and about how many different accounts did: a 4-way cache that
 // forgets the rarest and oldest.
 type recall struct {
-	slots []seen
-	mask  uint64
-	used  bool
+	slots   []seen
+	mask    uint64
+	used    bool
+	touched uint32 // keeps fetch from being optimised away
 }
 
 type seen struct {
@@ -257,6 +258,15 @@ func (r *recall) find(h uint64) (seen, bool) {
 		}
 	}
 	return seen{}, false
+}
+
+// fetch touches the slots of all hashes, so that their cache misses overlap instead of following one another.
+func (r *recall) fetch(hashes []uint64) {
+	var sum uint32
+	for _, h := range hashes {
+		sum += r.slots[h&r.mask].tag
+	}
+	r.touched = sum
 }
 
 // visit records that account a sent h, and returns the account that sent it before (a itself when none is
