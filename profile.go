@@ -125,21 +125,21 @@ type Profile struct {
 	WithOutput           uint32 // exchanges with known output tokens
 	Templated            uint32 // exchanges that carried a shingle seen from several accounts
 	Probes               uint32
-	Slot                 uint32                // number of the newest load slot: Unix ms / SlotMillis
-	Loads                [SlotCount]uint16     // exchanges per slot; slot s stands at s mod SlotCount
-	Hours                [24]uint16            // exchanges per hour of the day, UTC
-	Gaps                 [16]uint16            // gaps between exchanges, bins of factor 4 from 1 s/4
-	Cues                 [9]uint16             // exchanges with each cue class
-	Lengths              [12]uint16            // prompt lengths in words, bins of factor 2
-	Topic                [TopicDims]int16      // sum of the unit topic vectors of its prompts, times TopicScale
-	TopicN               uint16                // prompts in Topic, after halvings
-	Relation             uint8                 // 0 unknown, else 1 + index in the order of the Relation constants
-	Verified             uint8                 // how many things were verified
-	Models               [4]uint32             // model hashes, most used first after a while
-	ModelHits            [4]uint16             // their counts
-	Prompts              [PromptKeep]uint32    // smallest hashes of its prompts, ascending; unused ones are MaxUint32
-	Distinct             [64]uint8             // HyperLogLog of its prompts
-	Biased               [64]uint8             // HyperLogLog of token ids in logit_bias
+	Slot                 uint32             // number of the newest load slot: Unix ms / SlotMillis
+	Loads                [SlotCount]uint16  // exchanges per slot; slot s stands at s mod SlotCount
+	Hours                [24]uint16         // exchanges per hour of the day, UTC
+	Gaps                 [16]uint16         // gaps between exchanges, bins of factor 4 from 1 s/4
+	Cues                 [9]uint16          // exchanges with each cue class
+	Lengths              [12]uint16         // prompt lengths in words, bins of factor 2
+	Topic                [TopicDims]int16   // sum of the unit topic vectors of its prompts, times TopicScale
+	TopicN               uint16             // prompts in Topic, after halvings
+	Relation             uint8              // 0 unknown, else 1 + index in the order of the Relation constants
+	Verified             uint8              // how many things were verified
+	Models               [4]uint32          // model hashes, most used first after a while
+	ModelHits            [4]uint16          // their counts
+	Prompts              [PromptKeep]uint32 // smallest hashes of its prompts, ascending; unused ones are MaxUint32
+	Distinct             [64]uint8          // HyperLogLog of its prompts
+	Biased               [64]uint8          // HyperLogLog of token ids in logit_bias
 	Edges                [EdgeCount]Edge
 }
 
