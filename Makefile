@@ -19,7 +19,7 @@ build: ## build bin/palladium, stamped with version and commit
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/palladium ./cmd/palladium
 
 demo: build ## find a campaign in a made-up world, end to end
-	bin/palladium demo
+	bin/palladium demo --out out/demo
 
 test: ## run all tests
 	$(GO) test ./...

@@ -70,7 +70,7 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(scanCommand(), explainCommand(), policyCommand(), worldCommand(), versionCommand())
+	root.AddCommand(demoCommand(), scanCommand(), explainCommand(), policyCommand(), worldCommand(), versionCommand())
 	return root
 }
 
