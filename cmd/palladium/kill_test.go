@@ -113,7 +113,7 @@ func scanUntil(t *testing.T, program, state, dir, every string, after time.Durat
 func TestKilledScansLoseNothing(t *testing.T) {
 	times := 25
 	if testing.Short() {
-		times = 6
+		times = 2
 	}
 	palladium, dir := program(t), killed(t)
 	var states [2]string
