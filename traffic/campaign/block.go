@@ -76,7 +76,7 @@ func (m *model) fit(p *pool, r []float32, bg *background, population int, withou
 // share nothing with each other.
 const (
 	coreShare = 0.25
-	coreNats  = 3
+	coreNats  = 4
 )
 
 // wordingShare is the least share of a block that must use a wording for it to be the block's own. Strangers who draw
@@ -309,7 +309,7 @@ func (m *model) weigh(s *scorable, kind, core *[palladium.KindCount]float32, maj
 	var software float32
 	for k := range kind {
 		g := kind[k]
-		if g == 0 && m.lack[k] < 0 && s.has&(1<<k) != 0 && major&(1<<k) == 0 {
+		if m.lack[k] < 0 && s.has&(1<<k) != 0 && major&(1<<k) == 0 && g < familyCap/2 {
 			g = m.lack[k]
 		}
 		if palladium.Kind(k).Software() && g > 0 {

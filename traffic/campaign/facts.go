@@ -27,6 +27,7 @@ type Facts struct {
 	Declared         float64
 	Collisions       float64
 	Probing          bool
+	Whole            bool // no part of the group is left out by a model of the rest
 }
 
 // evidenceWeight is the least mean weight, in nats over the members, and evidenceShare the least share of members
@@ -87,6 +88,7 @@ func (g *Group) Facts(pop Population) Facts {
 	f.Vouched /= n
 	f.Declared = float64(most(orgs)) / n
 	f.Probing = probes > 0.2*drawn
+	f.Whole = !g.loose
 	if g.trial.stranger {
 		f.Collisions = g.trial.inside / math.Max(g.trial.expect, 1)
 	}

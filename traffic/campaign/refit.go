@@ -44,6 +44,10 @@ func (t *Tracker) refit(g *Group, pop Population, newest uint32, now int64) {
 		g.model.seal(&s.pool, newest)
 		s.m = model{}
 		t.enrol(g, pop, cands, newest)
+		t.dismiss(g, pop)
+		if guests := t.guests(g, pop, newest); guests != nil {
+			t.showOut(g, pop, cands, guests, newest)
+		}
 	}
 	if len(g.members) < minAccounts {
 		for _, m := range g.members {
@@ -145,6 +149,30 @@ func (t *Tracker) enrol(g *Group, pop Population, cands []uint32, newest uint32)
 		g.weights = append(g.weights, w)
 		t.owner[a] = g
 	}
+}
+
+// dismiss lets go of accounts that the operator vouches for when most of the group's are not: they are guests, and
+// must not stand between a campaign and what is done about it, nor be hit by it.
+func (t *Tracker) dismiss(g *Group, pop Population) {
+	n := 0
+	for _, m := range g.members {
+		if pop.Profile(m.account).Relation != 0 {
+			n++
+		}
+	}
+	if n == 0 || n*2 >= len(g.members) {
+		return
+	}
+	keep := 0
+	for i, m := range g.members {
+		if pop.Profile(m.account).Relation != 0 {
+			delete(t.owner, m.account)
+			continue
+		}
+		g.members[keep], g.weights[keep] = m, g.weights[i]
+		keep++
+	}
+	g.members, g.weights = g.members[:keep], g.weights[:keep]
 }
 
 // scoreOne scores any account with the group's model. newest is the load slot that the model was fitted at.

@@ -78,6 +78,7 @@ type Group struct {
 	drawn     uint64
 	why       []string
 	idle      int  // looks since the last one-operator test
+	loose     bool // a part of it does not hang together with the rest
 	calm      bool // its use is ordinary or it is vouched for: looked at less often
 }
 

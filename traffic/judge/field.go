@@ -38,6 +38,7 @@ func Fields() []Field {
 		{"declared", "double", "share of accounts that declare one and the same organisation"},
 		{"collisions", "double", "repeated prompts between accounts, as a share of what independent use expects"},
 		{"probing", "bool", "the accounts together sweep token biases over the vocabulary"},
+		{"whole", "bool", "no part of the group is left out by a model of the rest"},
 		{"exchanges", "int", "exchanges drawn"},
 		{"input_tokens", "int", "input tokens drawn"},
 		{"output_tokens", "int", "output tokens drawn"},
@@ -67,6 +68,8 @@ func (f *Facts) pointer(name string) any {
 	switch name {
 	case "linked":
 		return &f.Linked
+	case "whole":
+		return &f.Whole
 	case "accounts":
 		return &f.Accounts
 	case "operator_rejected":

@@ -42,6 +42,7 @@ type Facts struct {
 	Declared         float64            // largest share of accounts that declare one and the same organisation, in [0,1]
 	Collisions       float64            // prompts repeated between members, as a share of the repeats that independent use of the same list expects
 	Probing          bool               // the members together sweep logit_bias or logprobs over the vocabulary
+	Whole            bool               // no part of the group is left out by a model of the rest
 	Linked           bool               // the members share more than chance explains
 }
 

@@ -26,7 +26,7 @@ func caught() judge.Facts {
 		Accounts: 412, OperatorP: 1e-9, OperatorE: 1e7, OperatorRejected: true, ExtractionP: 0.004, ExtractionScore: 5.5, Keys: 2,
 		Families: []string{"template", "schedule"}, Weight: map[string]float64{"template": 9, "schedule": 4},
 		Exchanges: 90_000, Tokens: palladium.Tokens{Input: 1e7, Output: 3e7}, Hours: 300, Days: 12,
-		Calibrated: true, References: 240, ReferenceFloor: 1.0 / 241, Linked: true,
+		Calibrated: true, References: 240, ReferenceFloor: 1.0 / 241, Linked: true, Whole: true,
 	}
 }
 

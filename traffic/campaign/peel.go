@@ -1,0 +1,144 @@
+package campaign
+
+import (
+	"math"
+
+	"github.com/palladium-guard/palladium/internal/graph"
+)
+
+// peelAt is the least size of a group from which guests are peeled, peelGain the least weight of a token, in nats, by
+// which its accounts hang together, and peelResolution that of the communities.
+const (
+	peelAt         = 12
+	peelGain       = 2
+	peelResolution = 0.6
+)
+
+// guests finds accounts of the group that hang together among themselves but not with the rest: it splits the group's
+// bipartite graph of accounts and tokens into Leiden communities (node weights by degree, so that the quality is
+// modularity), and asks of each smaller community whether the rest, fitted without it, claims it. A minority that is
+// not claimed at all is returned. A part that is neither claimed nor small makes the group loose.
+func (t *Tracker) guests(g *Group, pop Population, newest uint32) map[uint32]bool {
+	g.loose = false
+	if len(g.members) < peelAt {
+		return nil
+	}
+	s := &t.search
+	side := t.communities(g)
+	size := map[uint32]int{}
+	largest := uint32(0)
+	for i, c := range side {
+		if s.r[i] > 0.5 {
+			size[c]++
+			if size[c] > size[largest] {
+				largest = c
+			}
+		}
+	}
+	members := 0
+	for _, n := range size {
+		members += n
+	}
+	out := map[uint32]bool{}
+	r := make([]float32, len(s.r))
+	w := make([]weights, len(s.r))
+	for c, n := range size {
+		if c == largest || n < 2 {
+			continue
+		}
+		for i := range r {
+			r[i] = s.r[i]
+			if side[i] == c {
+				r[i] = 0
+			}
+		}
+		var m model
+		m.fit(&s.pool, r, &t.bg, pop.Accounts(), &t.without)
+		m.scoreAll(&s.pool, w)
+		claimed := 0
+		for i := range r {
+			if side[i] == c && s.r[i] > 0.5 && w[i].total()+m.prior > 0 && w[i].belongs() {
+				claimed++
+			}
+		}
+		if claimed*2 >= n {
+			continue
+		}
+		if claimed*4 >= n || n*3 > members {
+			g.loose = true // too many to be guests, yet not of one piece with the rest
+			continue
+		}
+		for i := range r {
+			if side[i] == c && s.r[i] > 0.5 {
+				out[s.pool.acc[i]] = true
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
+// communities returns the community of each account of the pool.
+func (t *Tracker) communities(g *Group) []uint32 {
+	s := &t.search
+	p := &s.pool
+	n := len(p.acc)
+	var edges []graph.Edge
+	var total float64
+	degree := make([]float64, n+len(p.tok))
+	for i := range p.acc {
+		if s.r[i] <= 0.5 {
+			continue
+		}
+		for _, tr := range p.traits[p.start[i]:p.start[i+1]] {
+			gain := float64(g.model.gain[p.tok[tr].token])
+			if gain < peelGain || p.tok[tr].kind.Software() {
+				continue
+			}
+			edges = append(edges, graph.Edge{A: uint32(i), B: uint32(n) + uint32(tr), W: gain})
+			degree[i] += gain
+			degree[n+int(tr)] += gain
+			total += gain
+		}
+	}
+	scale := 1 / math.Sqrt(max(2*total, 1e-9))
+	for i := range degree {
+		degree[i] *= scale
+	}
+	return graph.LeidenWeighted(degree, edges, peelResolution, t.opt.Seed)[:n]
+}
+
+// showOut fits the group anew without the guests and enrols from all candidates but them.
+func (t *Tracker) showOut(g *Group, pop Population, cands []uint32, guests map[uint32]bool, newest uint32) {
+	s := &t.search
+	for i, a := range s.pool.acc {
+		if guests[a] {
+			s.r[i] = 0
+		}
+	}
+	s.m.fit(&s.pool, s.r, &t.bg, pop.Accounts(), &t.without)
+	s.m.scoreAll(&s.pool, s.w)
+	s.partners(pop)
+	g.model = s.m
+	g.model.seal(&s.pool, newest)
+	s.m = model{}
+	for _, m := range g.members {
+		delete(t.owner, m.account)
+	}
+	stay := make([]uint32, 0, len(cands))
+	for _, a := range cands {
+		if !guests[a] {
+			stay = append(stay, a)
+		}
+	}
+	for i, a := range s.pool.acc {
+		if guests[a] {
+			s.w[i] = weights{}
+		}
+	}
+	g.members = g.members[:0]
+	t.enrol(g, pop, stay, newest)
+	t.dismiss(g, pop)
+}
