@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 DATA      ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check format vet race fuzz modules bench eval clean
+.PHONY: help build demo test check format vet race fuzz modules bench eval fit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,9 @@ bench: ## run the benchmarks of every stage and the end-to-end figure
 
 eval: build ## measure on worlds with fixed seeds and write docs/EVALUATION.md
 	bin/palladium world evaluate --data $(DATA) --out docs/EVALUATION.md
+
+fit: build ## fit the weights of the extraction score anew and write rules/extraction.json
+	bin/palladium world fit $(if $(wildcard $(DATA)),--data $(DATA)) --out rules/extraction.json
 
 clean: ## remove what was built
 	rm -rf bin

@@ -67,7 +67,7 @@ func worldCommand() *cobra.Command {
 	f.IntVar(&people, "accounts", 0, "number of honest accounts, in place of the scenario's")
 	f.BoolVar(&compress, "compress", false, "compress the exchanges with zstd")
 	_ = cmd.MarkFlagRequired("out")
-	cmd.AddCommand(worldScore(), worldEvaluate())
+	cmd.AddCommand(worldScore(), worldEvaluate(), worldFit())
 	return cmd
 }
 

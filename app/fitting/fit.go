@@ -1,0 +1,367 @@
+package fitting
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/palladium-guard/palladium/internal/stats"
+	"github.com/palladium-guard/palladium/traffic/campaign"
+)
+
+// The settings of the regression.
+const (
+	ridge          = 3.0 // penalty on half the squared coefficients of standardised features
+	weightHonest   = 2.0 // of a row of an honest group: to accuse the honest is worse than to miss a campaign for a day
+	weightUnjudged = 0.3 // of a row that the score does not judge; it still shows what campaigns and honest groups do
+	folds          = 5
+	copiesFold     = 3 // augmented copies of each row beside the row itself, in cross-validation
+	copiesFinal    = 4 // and for the weights
+	stepsFold      = 600
+	stepsFinal     = 1500
+	settled        = 1e-6 // the largest move of a coefficient that ends the descent
+)
+
+// Model is what was fitted, with the score of every row by weights that were fitted on other worlds.
+type Model struct {
+	Weights campaign.Weights
+	rows    []Row
+	scores  []float64 // held out
+	columns []column
+	beta    []float64 // intercept, then one for each column, of standardised features
+}
+
+// column is a feature in the regression, standardised to mean 0 and deviation 1 over eligible rows.
+type column struct {
+	feature  int
+	name     string
+	term     term
+	mean, sd float64
+}
+
+// design is the rows as the regression sees them.
+type design struct {
+	columns []column
+	z       [][]float64
+	y       []float64 // 1 for campaigns
+	w       []float64
+	group   []int  // a number for each group of each world
+	use     []bool // eligible
+}
+
+// Fit fits weights on rows by ridge logistic regression with signs held to terms, on rows with noise added by swapping
+// features. Each world is scored by weights that were fitted without it, world seed modulo five at a time; the
+// weights returned are fitted on all. Rows of a group share a weight of one.
+func Fit(ctx context.Context, rows []Row) (*Model, error) {
+	d, err := newDesign(rows)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{rows: rows, scores: make([]float64, len(rows)), columns: d.columns}
+	for k := range uint64(folds) {
+		var train, test []int
+		for i := range rows {
+			if rows[i].World%folds == k {
+				test = append(test, i)
+			} else {
+				train = append(train, i)
+			}
+		}
+		if len(test) == 0 {
+			continue
+		}
+		if err := d.enough(train); err != nil {
+			return nil, err
+		}
+		beta := d.augmented(train, copiesFold, stats.Rand(k, 0xf01d)).fit(ctx, stepsFold)
+		for _, i := range test {
+			m.scores[i] = score(beta, d.z[i])
+		}
+	}
+	m.beta = d.augmented(indices(len(rows)), copiesFinal, stats.Rand(0, 0xa11)).fit(ctx, stepsFinal)
+	m.Weights = d.weights(m.beta)
+	return m, ctx.Err()
+}
+
+func newDesign(rows []Row) (*design, error) {
+	d := &design{}
+	for i := range rows {
+		d.use = append(d.use, rows[i].Eligible)
+		y := 0.0
+		if rows[i].Hostile {
+			y = 1
+		}
+		d.y = append(d.y, y)
+	}
+	if err := d.enough(indices(len(rows))); err != nil {
+		return nil, err
+	}
+	d.standardise(rows)
+	type key struct {
+		world uint64
+		group string
+	}
+	number, count := map[key]int{}, []float64{}
+	for i := range rows {
+		k := key{rows[i].World, rows[i].Group}
+		n, ok := number[k]
+		if !ok {
+			n = len(count)
+			number[k] = n
+			count = append(count, 0)
+		}
+		d.group = append(d.group, n)
+		count[n]++
+	}
+	for i := range rows {
+		w := 1 / count[d.group[i]]
+		if !rows[i].Hostile {
+			w *= weightHonest
+		}
+		if !rows[i].Eligible {
+			w *= weightUnjudged
+		}
+		d.w = append(d.w, w)
+	}
+	return d, nil
+}
+
+func indices(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// enough reports whether there are eligible rows of both kinds to fit on.
+func (d *design) enough(rows []int) error {
+	var n [2]int
+	for _, i := range rows {
+		if d.use[i] {
+			n[int(d.y[i])]++
+		}
+	}
+	if n[0] == 0 || n[1] == 0 {
+		return fmt.Errorf("fit the weights: among %d rows are %d of campaigns and %d of honest groups that one operator runs: play more or larger worlds", len(rows), n[1], n[0])
+	}
+	return nil
+}
+
+// standardise sets columns and z.
+func (d *design) standardise(rows []Row) {
+	table := terms()
+	for f, n := range campaign.FeatureNames() {
+		t := table[n[0]]
+		if t.sign == out {
+			continue
+		}
+		var x []float64
+		for i := range rows {
+			if rows[i].Eligible {
+				x = append(x, rows[i].Features[f])
+			}
+		}
+		q := stats.Quantiles(x, 0.01, 0.99)
+		if math.IsNaN(t.lo) {
+			t.lo = q[0]
+		}
+		if math.IsNaN(t.hi) {
+			t.hi = q[1]
+		}
+		t.hi = max(t.hi, t.lo)
+		c := column{feature: f, name: n[0], term: t}
+		var sum, square float64
+		for _, v := range x {
+			v = clip(v, t)
+			sum += v
+			square += v * v
+		}
+		k := float64(len(x))
+		c.mean = sum / k
+		c.sd = math.Sqrt(max(square/k-c.mean*c.mean, 0)) + 1e-3
+		d.columns = append(d.columns, c)
+	}
+	flat := make([]float64, len(rows)*len(d.columns))
+	for i := range rows {
+		z := flat[i*len(d.columns) : (i+1)*len(d.columns)]
+		for j := range d.columns {
+			c := &d.columns[j]
+			z[j] = (clip(rows[i].Features[c.feature], c.term) - c.mean) / c.sd
+		}
+		d.z = append(d.z, z)
+	}
+}
+
+func clip(v float64, t term) float64 { return min(max(v, t.lo), t.hi) }
+
+// augmented returns the rows with copies in which features are replaced, each by its term's chance, by those of eligible
+// rows of either kind, drawn evenly. A group keeps its replacements over time. What a copy says is kept: no feature may
+// be leant on so much that its being amiss turns the verdict. It is the swap noise of denoising autoencoders (Vincent
+// et al. 2008), with a balanced pool so that a replacement says nothing of the kind.
+func (d *design) augmented(rows []int, copies int, r *rand.Rand) *design {
+	var pool [2][]int
+	groups, at := [][]int{}, map[int]int{}
+	for _, i := range rows {
+		if d.use[i] {
+			pool[int(d.y[i])] = append(pool[int(d.y[i])], i)
+		}
+		g, ok := at[d.group[i]]
+		if !ok {
+			g = len(groups)
+			at[d.group[i]] = g
+			groups = append(groups, nil)
+		}
+		groups[g] = append(groups[g], i)
+	}
+	out := &design{columns: d.columns}
+	add := func(i int, z []float64) {
+		out.z, out.y, out.w = append(out.z, z), append(out.y, d.y[i]), append(out.w, d.w[i])
+	}
+	for _, i := range rows {
+		add(i, d.z[i])
+	}
+	swapped := make([]float64, len(d.columns))
+	for range copies {
+		for _, members := range groups {
+			for j := range d.columns {
+				swapped[j] = math.NaN()
+				if r.Float64() < d.columns[j].term.swap {
+					from := pool[r.IntN(2)]
+					swapped[j] = d.z[from[r.IntN(len(from))]][j]
+				}
+			}
+			for _, i := range members {
+				z := slices.Clone(d.z[i])
+				for j, v := range swapped {
+					if !math.IsNaN(v) {
+						z[j] = v
+					}
+				}
+				add(i, z)
+			}
+		}
+	}
+	return out
+}
+
+// score is the log-odds of a standardised row.
+func score(beta, z []float64) float64 {
+	s := beta[0]
+	for j, v := range z {
+		s += beta[1+j] * v
+	}
+	return s
+}
+
+// fit minimises the weighted logistic loss and ridge by accelerated projected gradient: Beck and Teboulle 2009, "A fast
+// iterative shrinkage-thresholding algorithm", with the projection on the signs as the proximal step, and a fresh start
+// when the momentum points uphill (O'Donoghue and Candes 2015). The intercept goes free of ridge. It returns early when
+// the context ends.
+func (d *design) fit(ctx context.Context, steps int) []float64 {
+	n := len(d.columns) + 1
+	b, v, g, next := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
+	rate := 1 / (d.curvature()/4 + ridge)
+	t := 1.0
+	for range steps {
+		if ctx.Err() != nil {
+			break
+		}
+		g[0] = 0
+		for j := 1; j < n; j++ {
+			g[j] = ridge * v[j]
+		}
+		for i, z := range d.z {
+			e := d.w[i] * (1/(1+math.Exp(-score(v, z))) - d.y[i])
+			g[0] += e
+			for j, x := range z {
+				g[1+j] += e * x
+			}
+		}
+		move, uphill := 0.0, 0.0
+		for j := range next {
+			next[j] = v[j] - rate*g[j]
+			if j > 0 {
+				next[j] = d.columns[j-1].term.project(next[j])
+			}
+			move = max(move, math.Abs(next[j]-b[j]))
+			uphill += (v[j] - next[j]) * (next[j] - b[j])
+		}
+		if uphill > 0 {
+			t = 1
+		}
+		grown := (1 + math.Sqrt(1+4*t*t)) / 2
+		for j := range v {
+			v[j] = next[j] + (t-1)/grown*(next[j]-b[j])
+		}
+		b, next, t = next, b, grown
+		if move < settled {
+			break
+		}
+	}
+	return b
+}
+
+func (t *term) project(v float64) float64 {
+	switch t.sign {
+	case up:
+		return max(v, 0)
+	case down:
+		return min(v, 0)
+	}
+	return v
+}
+
+// curvature is the largest eigenvalue of the weighted Gram matrix of the rows with a leading one, found by the power
+// method, and somewhat more to be on the safe side.
+func (d *design) curvature() float64 {
+	n := len(d.columns) + 1
+	gram := make([]float64, n*n)
+	row := make([]float64, n)
+	row[0] = 1
+	for i, z := range d.z {
+		copy(row[1:], z)
+		for a := range n {
+			for b := range n {
+				gram[a*n+b] += d.w[i] * row[a] * row[b]
+			}
+		}
+	}
+	x, y := make([]float64, n), make([]float64, n)
+	for i := range x {
+		x[i] = 1 / (1 + float64(i)) // no symmetry that an eigenvector could be at right angles to
+	}
+	top := 0.0
+	for range 200 {
+		norm := 0.0
+		for a := range n {
+			y[a] = 0
+			for b := range n {
+				y[a] += gram[a*n+b] * x[b]
+			}
+			norm += y[a] * y[a]
+		}
+		top = math.Sqrt(norm)
+		for a := range n {
+			x[a] = y[a] / top
+		}
+	}
+	return top * 1.02
+}
+
+// weights turns coefficients of standardised features into those of the features themselves.
+func (d *design) weights(beta []float64) campaign.Weights {
+	w := campaign.Weights{Bias: beta[0]}
+	for j := range d.columns {
+		c := &d.columns[j]
+		if beta[1+j] == 0 {
+			continue
+		}
+		raw := beta[1+j] / c.sd
+		w.Bias -= raw * c.mean
+		w.Coef[c.feature], w.Lo[c.feature], w.Hi[c.feature] = raw, c.term.lo, c.term.hi
+	}
+	return w
+}

@@ -1,0 +1,184 @@
+package fitting
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/palladium-guard/palladium/traffic/campaign"
+)
+
+// WriteWeights writes the weights in the format that campaign.ParseWeights reads: features in the order of
+// campaign.FeatureNames, those without influence left out.
+func (m *Model) WriteWeights(w io.Writer) error {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "{\n  \"version\": 1,\n  \"bias\": %.4f,\n  \"features\": {", m.Weights.Bias)
+	comma := ""
+	for i, n := range campaign.FeatureNames() {
+		if math.Abs(m.Weights.Coef[i]) < 5e-5 {
+			continue
+		}
+		fmt.Fprintf(&b, "%s\n    %q: {\"coef\": %.4f, \"lo\": %.4f, \"hi\": %.4f}", comma, n[0], m.Weights.Coef[i], m.Weights.Lo[i], m.Weights.Hi[i])
+		comma = ","
+	}
+	b.WriteString("\n  }\n}\n")
+	if _, err := w.Write(b.Bytes()); err != nil {
+		return fmt.Errorf("write the weights: %w", err)
+	}
+	return nil
+}
+
+// Level is what scores above a threshold. All scores are held out, all rows eligible.
+type Level struct {
+	Threshold float64
+	Hostile   int            // rows of campaigns
+	Campaigns int            // campaigns with such a row
+	Honest    int            // rows of honest groups
+	Classes   map[string]int // honest rows by class
+}
+
+// AUC is the chance that an eligible row of a campaign scores higher than one of an honest group, ties counted half.
+func (m *Model) AUC() float64 {
+	order := m.eligible(func(int) bool { return true })
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(m.scores[a], m.scores[b]) })
+	var ranks, hostile, honest float64
+	for from := 0; from < len(order); {
+		to := from
+		for to < len(order) && m.scores[order[to]] == m.scores[order[from]] {
+			to++
+		}
+		for _, i := range order[from:to] {
+			if m.rows[i].Hostile {
+				hostile++
+				ranks += float64(from+to+1) / 2
+			} else {
+				honest++
+			}
+		}
+		from = to
+	}
+	return (ranks - hostile*(hostile+1)/2) / (hostile * honest)
+}
+
+// Levels counts what scores above each threshold.
+func (m *Model) Levels(thresholds ...float64) []Level {
+	var out []Level
+	for _, t := range thresholds {
+		l := Level{Threshold: t, Classes: map[string]int{}}
+		found := map[string]bool{}
+		for _, i := range m.eligible(func(i int) bool { return m.scores[i] > t }) {
+			if r := &m.rows[i]; r.Hostile {
+				l.Hostile++
+				found[r.campaign()] = true
+			} else {
+				l.Honest++
+				l.Classes[r.Class]++
+			}
+		}
+		l.Campaigns = len(found)
+		out = append(out, l)
+	}
+	return out
+}
+
+func (r *Row) campaign() string { return fmt.Sprintf("world %d %s", r.World, r.Class) }
+
+// eligible lists the eligible rows that keep holds for.
+func (m *Model) eligible(keep func(i int) bool) (out []int) {
+	for i := range m.rows {
+		if m.rows[i].Eligible && keep(i) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// listed is how many of the worst rows of either kind the table names.
+const listed = 12
+
+// WriteTable writes what the weights are worth, for people.
+func (m *Model) WriteTable(w io.Writer) error {
+	var b bytes.Buffer
+	worlds := map[uint64]bool{}
+	for i := range m.rows {
+		worlds[m.rows[i].World] = true
+	}
+	all := m.Levels(math.Inf(-1))[0]
+	fmt.Fprintf(&b, "%d rows of %d worlds; eligible are %d of %d campaigns and %d of honest groups\n", len(m.rows), len(worlds), all.Hostile, all.Campaigns, all.Honest)
+	fmt.Fprintf(&b, "scores are held out: each world's by weights fitted on others; AUC of eligible rows %.4f\n\n", m.AUC())
+	fmt.Fprintf(&b, "%9s  %13s  %9s  %11s\n", "score >", "campaign rows", "campaigns", "honest rows")
+	for _, l := range m.Levels(-1, 0, 0.6, 1, 1.5, 2, 2.5, 3, 4) {
+		fmt.Fprintf(&b, "%9.1f  %13d  %9d  %11d  %s\n", l.Threshold, l.Hostile, l.Campaigns, l.Honest, strings.Join(counts(l.Classes), ", "))
+	}
+	m.coefficients(&b)
+	m.worst(&b)
+	if _, err := w.Write(b.Bytes()); err != nil {
+		return fmt.Errorf("write the table: %w", err)
+	}
+	return nil
+}
+
+func (m *Model) coefficients(b *bytes.Buffer) {
+	order := indices(len(m.columns))
+	slices.SortStableFunc(order, func(a, b int) int { return -cmp.Compare(math.Abs(m.beta[1+a]), math.Abs(m.beta[1+b])) })
+	fmt.Fprintf(b, "\n%-10s  %9s  %9s  %8s  %8s\n", "feature", "of 1 sd", "as is", "from", "to")
+	for _, j := range order {
+		c := &m.columns[j]
+		if m.beta[1+j] != 0 {
+			fmt.Fprintf(b, "%-10s  %9.3f  %9.4f  %8.3f  %8.3f\n", c.name, m.beta[1+j], m.beta[1+j]/c.sd, c.term.lo, c.term.hi)
+		}
+	}
+	fmt.Fprintf(b, "%-10s  %9.3f  %9.4f\n", "bias", m.beta[0], m.Weights.Bias)
+}
+
+// worst names the campaigns whose best row scores least and the honest groups whose best row scores most.
+func (m *Model) worst(b *bytes.Buffer) {
+	best := map[string]int{}
+	for _, i := range m.eligible(func(int) bool { return true }) {
+		k := m.rows[i].campaign()
+		if !m.rows[i].Hostile {
+			k = fmt.Sprintf("world %d %s", m.rows[i].World, m.rows[i].Group)
+		}
+		if j, ok := best[k]; !ok || m.scores[i] > m.scores[j] {
+			best[k] = i
+		}
+	}
+	var kinds [2][]int
+	for _, i := range best {
+		if m.rows[i].Hostile {
+			kinds[0] = append(kinds[0], i)
+		} else {
+			kinds[1] = append(kinds[1], i)
+		}
+	}
+	for k, title := range []string{"campaigns whose best row scores least", "honest groups whose best row scores most"} {
+		way := float64(1 - 2*k)
+		slices.SortFunc(kinds[k], func(x, y int) int { return cmp.Or(cmp.Compare(way*m.scores[x], way*m.scores[y]), x-y) })
+		fmt.Fprintf(b, "\n%s\n", title)
+		for _, i := range kinds[k][:min(listed, len(kinds[k]))] {
+			r := &m.rows[i]
+			fmt.Fprintf(b, "%7.2f  world %d day %.1f  %s of %d", m.scores[i], r.World, r.Day, r.Class, r.Accounts)
+			if r.Spec != "" {
+				fmt.Fprintf(b, ": %s", r.Spec)
+			}
+			b.WriteByte('\n')
+		}
+	}
+}
+
+// counts lists a count by key, the most first.
+func counts(of map[string]int) (out []string) {
+	keys := make([]string, 0, len(of))
+	for k := range of {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b string) int { return cmp.Or(cmp.Compare(of[b], of[a]), cmp.Compare(a, b)) })
+	for _, k := range keys {
+		out = append(out, fmt.Sprintf("%s %d", k, of[k]))
+	}
+	return out
+}
