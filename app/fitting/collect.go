@@ -6,9 +6,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"math/rand/v2"
+	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/palladium-guard/palladium"
@@ -66,37 +67,27 @@ func Collect(ctx context.Context, opt Options) ([]Row, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	parts := make([][]Row, opt.Worlds)
-	next := make(chan int)
+	var next, done atomic.Int64
 	var wg sync.WaitGroup
-	var mu sync.Mutex
-	done := 0
+	var mu sync.Mutex // of Progress
 	for range opt.Workers {
 		wg.Go(func() {
-			for i := range next {
-				began := time.Now()
-				seed := opt.First + uint64(i)
+			for i := next.Add(1) - 1; int(i) < opt.Worlds && ctx.Err() == nil; i = next.Add(1) - 1 {
+				began, seed := time.Now(), opt.First+uint64(i)
 				rows, exchanges, err := book.play(ctx, seed, opt.Size)
 				if err != nil {
 					cancel(fmt.Errorf("play world %d: %w", seed, err))
 					return
 				}
-				mu.Lock()
 				parts[i] = rows
-				done++
 				if opt.Progress != nil {
-					fmt.Fprintf(opt.Progress, "%d/%d world %d: %d exchanges, %d rows in %s\n", done, opt.Worlds, seed, exchanges, len(rows), time.Since(began).Round(100*time.Millisecond))
+					mu.Lock()
+					fmt.Fprintf(opt.Progress, "%d/%d world %d: %d exchanges, %d rows in %s\n", done.Add(1), opt.Worlds, seed, exchanges, len(rows), time.Since(began).Round(100*time.Millisecond))
+					mu.Unlock()
 				}
-				mu.Unlock()
 			}
 		})
 	}
-	for i := range parts {
-		select {
-		case next <- i:
-		case <-ctx.Done():
-		}
-	}
-	close(next)
 	wg.Wait()
 	return slices.Concat(parts...), context.Cause(ctx)
 }
@@ -124,7 +115,8 @@ func openRules(opt *Options) (*rulebook, error) {
 }
 
 // scenario draws the world of a seed: an operator's habits, an honest population, three random campaigns, and in every
-// third pair of worlds one more that probes, as random campaigns do not.
+// third pair of worlds one more that sweeps the vocabulary, as random campaigns do not: the way of Carlini et al. 2024,
+// "Stealing part of a production language model", section 4.
 func scenario(seed uint64, size int) world.Scenario {
 	s := world.Scenario{Name: "fit", Seed: seed, Days: days, Release: days / 2, Benign: world.Population(size), Style: world.RandomStyle(seed)}
 	for i := range uint64(campaigns) {
@@ -134,18 +126,11 @@ func scenario(seed uint64, size int) world.Scenario {
 	}
 	if seed/2%3 == 0 {
 		r := stats.Rand(seed, 0x9406e)
-		s.Campaigns = append(s.Campaigns, probing(seed, size, r))
+		c := world.RandomCampaign(seed*100 + campaigns)
+		c.Accounts, c.Start, c.Probe, c.Rate, c.Camouflage = min(30+r.IntN(121), size/8), 4*r.Float64(), 0.9, 30+30*r.Float64(), 0
+		s.Campaigns = append(s.Campaigns, c)
 	}
 	return s
-}
-
-// probing draws a campaign that sweeps the vocabulary, the way of Carlini et al. 2024, "Stealing part of a production
-// language model", section 4.
-func probing(seed uint64, size int, r *rand.Rand) world.CampaignSpec {
-	c := world.RandomCampaign(seed*100 + campaigns)
-	c.Accounts, c.Start, c.Probe, c.Rate = min(30+r.IntN(121), size/8), 4*r.Float64(), 0.9, 30+30*r.Float64()
-	c.Camouflage = 0
-	return c
 }
 
 // play plays one world and returns its rows and how many exchanges it had.
@@ -242,26 +227,16 @@ func (c *census) take(now time.Time) {
 
 // most returns the key with the highest count, of several the first in order.
 func most(count map[string]int) string {
-	best := ""
-	for k, n := range count {
-		if best == "" || cmp.Or(cmp.Compare(n, count[best]), cmp.Compare(best, k)) > 0 {
-			best = k
-		}
-	}
-	return best
+	return slices.MinFunc(slices.Collect(maps.Keys(count)), byCount(count))
+}
+
+// byCount orders keys by their count, the highest first, and then by name.
+func byCount(count map[string]int) func(a, b string) int {
+	return func(a, b string) int { return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a, b)) }
 }
 
 // describe puts what a campaign does in a line.
 func describe(s *world.CampaignSpec) string {
-	text := fmt.Sprintf("%s, camouflage %.1f (%s), %s, network %s, identity %s, age %s", s.Text, s.Camouflage, s.Cover, s.Scheduler, s.Network, s.Identity, s.Age)
-	if s.Cues {
-		text += ", cues"
-	}
-	if s.Narrow {
-		text += ", narrow"
-	}
-	if s.Probe > 0 {
-		text += ", probes"
-	}
-	return text
+	return fmt.Sprintf("%s, camouflage %.1f (%s), %s, network %s, identity %s, age %s, cues %t, narrow %t, probes %.1f",
+		s.Text, s.Camouflage, s.Cover, s.Scheduler, s.Network, s.Identity, s.Age, s.Cues, s.Narrow, s.Probe)
 }

@@ -7,6 +7,9 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"gonum.org/v1/gonum/mat"
+	"gonum.org/v1/gonum/stat"
+
 	"github.com/palladium-guard/palladium/internal/stats"
 	"github.com/palladium-guard/palladium/traffic/campaign"
 )
@@ -86,34 +89,27 @@ func Fit(ctx context.Context, rows []Row) (*Model, error) {
 }
 
 func newDesign(rows []Row) (*design, error) {
-	d := &design{}
-	for i := range rows {
-		d.use = append(d.use, rows[i].Eligible)
-		y := 0.0
-		if rows[i].Hostile {
-			y = 1
-		}
-		d.y = append(d.y, y)
-	}
-	if err := d.enough(indices(len(rows))); err != nil {
-		return nil, err
-	}
-	d.standardise(rows)
 	type key struct {
 		world uint64
 		group string
 	}
+	d := &design{y: make([]float64, len(rows))}
 	number, count := map[key]int{}, []float64{}
 	for i := range rows {
 		k := key{rows[i].World, rows[i].Group}
-		n, ok := number[k]
-		if !ok {
-			n = len(count)
-			number[k] = n
+		if _, ok := number[k]; !ok {
+			number[k] = len(count)
 			count = append(count, 0)
 		}
-		d.group = append(d.group, n)
-		count[n]++
+		d.group = append(d.group, number[k])
+		count[number[k]]++
+		d.use = append(d.use, rows[i].Eligible)
+		if rows[i].Hostile {
+			d.y[i] = 1
+		}
+	}
+	if err := d.enough(indices(len(rows))); err != nil {
+		return nil, err
 	}
 	for i := range rows {
 		w := 1 / count[d.group[i]]
@@ -125,15 +121,16 @@ func newDesign(rows []Row) (*design, error) {
 		}
 		d.w = append(d.w, w)
 	}
+	d.standardise(rows)
 	return d, nil
 }
 
 func indices(n int) []int {
-	out := make([]int, n)
-	for i := range out {
-		out[i] = i
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
 	}
-	return out
+	return all
 }
 
 // enough reports whether there are eligible rows of both kinds to fit on.
@@ -172,17 +169,11 @@ func (d *design) standardise(rows []Row) {
 			t.hi = q[1]
 		}
 		t.hi = max(t.hi, t.lo)
-		c := column{feature: f, name: n[0], term: t}
-		var sum, square float64
-		for _, v := range x {
-			v = clip(v, t)
-			sum += v
-			square += v * v
+		for i := range x {
+			x[i] = clip(x[i], t)
 		}
-		k := float64(len(x))
-		c.mean = sum / k
-		c.sd = math.Sqrt(max(square/k-c.mean*c.mean, 0)) + 1e-3
-		d.columns = append(d.columns, c)
+		mean, sd := stat.PopMeanStdDev(x, nil)
+		d.columns = append(d.columns, column{f, n[0], t, mean, sd + 1e-3}) // a feature that never changes stays 0
 	}
 	flat := make([]float64, len(rows)*len(d.columns))
 	for i := range rows {
@@ -203,25 +194,17 @@ func clip(v float64, t term) float64 { return min(max(v, t.lo), t.hi) }
 // et al. 2008), with a balanced pool so that a replacement says nothing of the kind.
 func (d *design) augmented(rows []int, copies int, r *rand.Rand) *design {
 	var pool [2][]int
-	groups, at := [][]int{}, map[int]int{}
+	noisy := &design{columns: d.columns}
+	add := func(i int, z []float64) {
+		noisy.z, noisy.y, noisy.w = append(noisy.z, z), append(noisy.y, d.y[i]), append(noisy.w, d.w[i])
+	}
+	groups := make([][]int, 1+slices.Max(d.group))
 	for _, i := range rows {
+		add(i, d.z[i])
+		groups[d.group[i]] = append(groups[d.group[i]], i)
 		if d.use[i] {
 			pool[int(d.y[i])] = append(pool[int(d.y[i])], i)
 		}
-		g, ok := at[d.group[i]]
-		if !ok {
-			g = len(groups)
-			at[d.group[i]] = g
-			groups = append(groups, nil)
-		}
-		groups[g] = append(groups[g], i)
-	}
-	out := &design{columns: d.columns}
-	add := func(i int, z []float64) {
-		out.z, out.y, out.w = append(out.z, z), append(out.y, d.y[i]), append(out.w, d.w[i])
-	}
-	for _, i := range rows {
-		add(i, d.z[i])
 	}
 	swapped := make([]float64, len(d.columns))
 	for range copies {
@@ -244,7 +227,7 @@ func (d *design) augmented(rows []int, copies int, r *rand.Rand) *design {
 			}
 		}
 	}
-	return out
+	return noisy
 }
 
 // score is the log-odds of a standardised row.
@@ -314,41 +297,21 @@ func (t *term) project(v float64) float64 {
 	return v
 }
 
-// curvature is the largest eigenvalue of the weighted Gram matrix of the rows with a leading one, found by the power
-// method, and somewhat more to be on the safe side.
+// curvature is the largest eigenvalue of the weighted Gram matrix of the rows with a leading one, and a little more to be
+// on the safe side.
 func (d *design) curvature() float64 {
-	n := len(d.columns) + 1
-	gram := make([]float64, n*n)
-	row := make([]float64, n)
-	row[0] = 1
+	gram := mat.NewSymDense(len(d.columns)+1, nil)
+	row := mat.NewVecDense(len(d.columns)+1, nil)
+	row.SetVec(0, 1)
 	for i, z := range d.z {
-		copy(row[1:], z)
-		for a := range n {
-			for b := range n {
-				gram[a*n+b] += d.w[i] * row[a] * row[b]
-			}
-		}
+		copy(row.RawVector().Data[1:], z)
+		gram.SymRankOne(gram, d.w[i], row)
 	}
-	x, y := make([]float64, n), make([]float64, n)
-	for i := range x {
-		x[i] = 1 / (1 + float64(i)) // no symmetry that an eigenvector could be at right angles to
+	var e mat.EigenSym
+	if !e.Factorize(gram, false) {
+		return mat.Trace(gram)
 	}
-	top := 0.0
-	for range 200 {
-		norm := 0.0
-		for a := range n {
-			y[a] = 0
-			for b := range n {
-				y[a] += gram[a*n+b] * x[b]
-			}
-			norm += y[a] * y[a]
-		}
-		top = math.Sqrt(norm)
-		for a := range n {
-			x[a] = y[a] / top
-		}
-	}
-	return top * 1.02
+	return slices.Max(e.Values(nil)) * 1.001
 }
 
 // weights turns coefficients of standardised features into those of the features themselves.

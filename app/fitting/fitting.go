@@ -6,7 +6,7 @@
 package fitting
 
 import (
-	"context"
+	"cmp"
 	"fmt"
 	"io"
 	"io/fs"
@@ -33,15 +33,7 @@ type Options struct {
 }
 
 func (o *Options) fill() error {
-	if o.First == 0 {
-		o.First = FirstSeed
-	}
-	if o.Worlds == 0 {
-		o.Worlds = DefaultWorlds
-	}
-	if o.Size == 0 {
-		o.Size = DefaultSize
-	}
+	o.First, o.Worlds, o.Size = cmp.Or(o.First, FirstSeed), cmp.Or(o.Worlds, DefaultWorlds), cmp.Or(o.Size, DefaultSize)
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
@@ -52,13 +44,4 @@ func (o *Options) fill() error {
 		return fmt.Errorf("fit on worlds of %d accounts: take at least 200, or no honest groups form", o.Size)
 	}
 	return nil
-}
-
-// Run collects rows from worlds and fits weights on them. It takes about ten minutes with the default options.
-func Run(ctx context.Context, opt Options) (*Model, error) {
-	rows, err := Collect(ctx, opt)
-	if err != nil {
-		return nil, err
-	}
-	return Fit(ctx, rows)
 }

@@ -22,7 +22,7 @@ func slot(t *testing.T, name string) int {
 	return i
 }
 
-func names() []string { return newHeader().Features }
+func names() []string { return header()[1:] }
 
 // madeUp returns rows of n groups of ten worlds, two rows each. Campaigns have more cues, fewer payers, and, against
 // all reason, offer tools and are young; fresh tells them apart without fault.
@@ -267,15 +267,15 @@ func TestRun(t *testing.T) {
 	}
 }
 
-func TestRunRefuses(t *testing.T) {
+func TestCollectRefuses(t *testing.T) {
 	for _, o := range []Options{{Worlds: 1}, {Worlds: 2, Size: 50}} {
-		if _, err := Run(context.Background(), o); err == nil {
+		if _, err := Collect(context.Background(), o); err == nil {
 			t.Errorf("%+v: no error", o)
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Run(ctx, Options{Worlds: 2, Size: 400}); err == nil {
+	if _, err := Collect(ctx, Options{Worlds: 2, Size: 400}); err == nil {
 		t.Error("no error from a context that has ended")
 	}
 }

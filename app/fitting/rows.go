@@ -10,18 +10,13 @@ import (
 	"github.com/palladium-guard/palladium/traffic/campaign"
 )
 
-// header begins a file of rows: rows of another set of features would be read amiss.
-type header struct {
-	Schema   string   `json:"schema"`
-	Features []string `json:"features"`
-}
-
 const rowSchema = "palladium.fitting-rows/v1"
 
-func newHeader() header {
-	h := header{Schema: rowSchema}
+// header is the first line of a file of rows, its schema and its features: rows of other features would be read amiss.
+func header() []string {
+	h := []string{rowSchema}
 	for _, n := range campaign.FeatureNames() {
-		h.Features = append(h.Features, n[0])
+		h = append(h, n[0])
 	}
 	return h
 }
@@ -29,25 +24,21 @@ func newHeader() header {
 // WriteRows writes rows as JSON lines, for ReadRows, so that another fit need not play the worlds again.
 func WriteRows(w io.Writer, rows []Row) error {
 	enc := json.NewEncoder(w)
-	if err := enc.Encode(newHeader()); err != nil {
-		return fmt.Errorf("write rows: %w", err)
+	err := enc.Encode(header())
+	for i := 0; i < len(rows) && err == nil; i++ {
+		err = enc.Encode(&rows[i])
 	}
-	for i := range rows {
-		if err := enc.Encode(&rows[i]); err != nil {
-			return fmt.Errorf("write rows: %w", err)
-		}
-	}
-	return nil
+	return err
 }
 
 // ReadRows reads what WriteRows wrote. Rows of a release with other features are refused.
 func ReadRows(r io.Reader) ([]Row, error) {
 	dec := json.NewDecoder(r)
-	var h header
+	var h []string
 	if err := dec.Decode(&h); err != nil {
 		return nil, fmt.Errorf("read rows: %w", err)
 	}
-	if h.Schema != rowSchema || !slices.Equal(h.Features, newHeader().Features) {
+	if !slices.Equal(h, header()) {
 		return nil, fmt.Errorf("read rows: they are of another release or no rows at all, collect them anew")
 	}
 	var rows []Row

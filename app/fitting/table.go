@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -26,10 +27,8 @@ func (m *Model) WriteWeights(w io.Writer) error {
 		comma = ","
 	}
 	b.WriteString("\n  }\n}\n")
-	if _, err := w.Write(b.Bytes()); err != nil {
-		return fmt.Errorf("write the weights: %w", err)
-	}
-	return nil
+	_, err := w.Write(b.Bytes())
+	return err
 }
 
 // Level is what scores above a threshold. All scores are held out, all rows eligible.
@@ -43,25 +42,20 @@ type Level struct {
 
 // AUC is the chance that an eligible row of a campaign scores higher than one of an honest group, ties counted half.
 func (m *Model) AUC() float64 {
-	order := m.eligible(func(int) bool { return true })
-	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(m.scores[a], m.scores[b]) })
-	var ranks, hostile, honest float64
-	for from := 0; from < len(order); {
-		to := from
-		for to < len(order) && m.scores[order[to]] == m.scores[order[from]] {
-			to++
-		}
-		for _, i := range order[from:to] {
-			if m.rows[i].Hostile {
-				hostile++
-				ranks += float64(from+to+1) / 2
-			} else {
-				honest++
+	var won, pairs float64
+	honest := m.eligible(func(i int) bool { return !m.rows[i].Hostile })
+	for _, i := range m.eligible(func(i int) bool { return m.rows[i].Hostile }) {
+		for _, j := range honest {
+			pairs++
+			switch cmp.Compare(m.scores[i], m.scores[j]) {
+			case 1:
+				won++
+			case 0:
+				won += 0.5
 			}
 		}
-		from = to
 	}
-	return (ranks - hostile*(hostile+1)/2) / (hostile * honest)
+	return won / pairs
 }
 
 // Levels counts what scores above each threshold.
@@ -116,10 +110,8 @@ func (m *Model) WriteTable(w io.Writer) error {
 	}
 	m.coefficients(&b)
 	m.worst(&b)
-	if _, err := w.Write(b.Bytes()); err != nil {
-		return fmt.Errorf("write the table: %w", err)
-	}
-	return nil
+	_, err := w.Write(b.Bytes())
+	return err
 }
 
 func (m *Model) coefficients(b *bytes.Buffer) {
@@ -172,12 +164,7 @@ func (m *Model) worst(b *bytes.Buffer) {
 
 // counts lists a count by key, the most first.
 func counts(of map[string]int) (out []string) {
-	keys := make([]string, 0, len(of))
-	for k := range of {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b string) int { return cmp.Or(cmp.Compare(of[b], of[a]), cmp.Compare(a, b)) })
-	for _, k := range keys {
+	for _, k := range slices.SortedFunc(maps.Keys(of), byCount(of)) {
 		out = append(out, fmt.Sprintf("%s %d", k, of[k]))
 	}
 	return out

@@ -6,7 +6,7 @@ import "math"
 type sign int
 
 const (
-	out  sign = iota // not used
+	out  sign = iota // left out
 	free             // either way
 	up               // more of it never speaks against extraction
 	down             // more of it never speaks for extraction
@@ -19,12 +19,9 @@ type term struct {
 	swap   float64 // chance that augmentation replaces it
 }
 
-// The chances of augmentation. Some features follow what the operator logs and whose text a world is made of more
-// than who uses the accounts; leaning on them is made to cost more.
-const (
-	swapFirm  = 0.12
-	swapLoose = 0.30
-)
+// Some features follow what the operator logs and whose text a world is made of more than who uses the accounts:
+// leaning on them is made to cost more.
+const swapFirm, swapLoose = 0.12, 0.30
 
 // terms gives the term of each feature by its name. DESIGN.md has the reason for each line.
 func terms() map[string]term {
