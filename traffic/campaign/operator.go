@@ -233,13 +233,14 @@ func (t *tester) schedule(p *pool, sel []int) float64 {
 		return 0
 	}
 	slices.SortFunc(order, func(a, b int) int { return cmpFloat(bgTotal[a], bgTotal[b]) })
+	lf := t.beginnings(p, sel, order)
 	own := totals(p)
 	var per float32
 	for _, i := range sel {
 		per += own[i] / float32(len(sel))
 	}
 	if per < 2 {
-		return 0 // one request each is equal by necessity
+		return lf // one request each is equal by necessity
 	}
 	x := spread(p, sel)
 	null := make([]float64, resamples)
@@ -251,6 +252,28 @@ func (t *tester) schedule(p *pool, sel []int) float64 {
 			pick[j] = order[min(max(at, 0), len(order)-1)]
 		}
 		null[b] = spread(&t.bg.pool, pick)
+	}
+	return min(math.Ln2+min(normalTail(null, x, -1), lf), 0)
+}
+
+// beginnings compares how close together the accounts sent their first request with random sets of strangers: the
+// log of the range of the middle half, in hours.
+func (t *tester) beginnings(p *pool, sel, from []int) float64 {
+	if len(p.first) == 0 || len(t.bg.pool.first) == 0 || len(sel) < minAccounts {
+		return 0
+	}
+	v := make([]float64, len(sel))
+	span := func(first []float32, pick []int) float64 {
+		for j, i := range pick {
+			v[j] = float64(first[i])
+		}
+		q := stats.Quantiles(v, 0.25, 0.75)
+		return math.Log(q[1] - q[0] + 1)
+	}
+	x := span(p.first, sel)
+	null := make([]float64, resamples)
+	for b := range null {
+		null[b] = span(t.bg.pool.first, t.some(from, len(sel)))
 	}
 	return normalTail(null, x, -1)
 }

@@ -287,9 +287,6 @@ func (t *Tracker) day(g *Group, pop Population, newest uint32, now int64) {
 	}
 	p := &t.fitPool
 	p.load(pop, accounts, newest)
-	bg := background{}
-	bg.pool.loads = t.bg.pool.loads
-	bg.pool.acc = t.bg.pool.acc
 	// Only the last four whole slots count.
 	cut := func(src *pool) pool {
 		q := pool{acc: src.acc, loads: make([][palladium.SlotCount]float32, len(src.acc)), slots: 4}

@@ -7,6 +7,7 @@ package linkage
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/zeebo/xxh3"
@@ -55,6 +56,8 @@ type Index struct {
 	dirty     []uint32
 	moved     []uint32 // roots of partner groups that have grown past a threshold
 	sample    reservoir
+	cells     []uint32 // tokens of topic cells, each looked at once a day: the accounts in them change slowly
+	cellsAt   int64
 	table0    palladium.Edge // written to in place of a missing neighbour
 }
 
@@ -294,6 +297,9 @@ func (x *Index) text(a uint32, p *palladium.Profile, o *palladium.Observation) {
 	}
 }
 
+// cellSeedAt is the least number of accounts for which a topic cell is looked at again every day.
+const cellSeedAt = 24
+
 // cellAt is the least number of prompts for which an account's topic is assigned to a cell.
 const cellAt = 16
 
@@ -385,6 +391,17 @@ func (x *Index) NameModel(h uint64, name string) {
 // Dirty returns the tokens whose holders have grown past the next threshold since the last call, and the members
 // of one account of each group of partners that has. Both slices are valid until the next Observe.
 func (x *Index) Dirty() (tokens, partners []uint32) {
+	if x.last-x.cellsAt >= 24*3600*1000 && x.last > math.MinInt64 {
+		x.cellsAt = x.last
+		x.cells = slices.DeleteFunc(x.cells, func(t uint32) bool {
+			return x.table.tokens[t].Kind != palladium.KindCell || x.table.tokens[t].Holders == 0
+		})
+		for _, t := range x.cells {
+			if x.table.tokens[t].Holders >= cellSeedAt {
+				x.dirty = append(x.dirty, t)
+			}
+		}
+	}
 	tokens, partners = x.dirty, x.moved
 	x.dirty, x.moved = x.dirty[:0:0], x.moved[:0:0]
 	return tokens, partners

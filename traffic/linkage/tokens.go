@@ -172,6 +172,9 @@ func (x *Index) hold(a uint32, p *palladium.Profile, slot int, k palladium.Kind,
 	}
 	t.Head = self
 	t.Holders++
+	if k == palladium.KindCell && t.Holders == 1 {
+		x.cells = append(x.cells, n)
+	}
 	if t.Holders >= seedAt && t.Holders >= t.Seen+t.Seen/2 {
 		t.Seen = t.Holders
 		x.dirty = append(x.dirty, n)
