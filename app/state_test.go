@@ -94,8 +94,16 @@ func same(t *testing.T, got, want *palladium.Report) {
 	}
 }
 
+// least returns n, or fewer where tests have to be short, as under the race detector.
+func least(n, short int) int {
+	if testing.Short() {
+		return short
+	}
+	return n
+}
+
 func TestAScanContinues(t *testing.T) {
-	dir := small(t, 300)
+	dir := small(t, least(300, 60))
 	accounts := filepath.Join(dir, "accounts.jsonl")
 	files := parts(t, dir, 3)
 	want := scanned(t, stateWith(t), append([]string{accounts}, files...)...)
@@ -156,10 +164,10 @@ func TestKnownIDsAreKeptWithTheState(t *testing.T) {
 }
 
 func TestAnInterruptedScanContinues(t *testing.T) {
-	dir := small(t, 200)
+	dir := small(t, least(200, 60))
 	want := scanned(t, stateWith(t), dir)
 	state := stateWith(t)
-	for range 8 {
+	for range least(8, 3) {
 		ctx, cancel := context.WithCancel(context.Background())
 		o := ScanOptions{Paths: []string{dir}, StateDir: state, SaveEvery: 1, RecallBits: 12}
 		o.Kept = func(Kept) { cancel() }
@@ -258,7 +266,7 @@ func TestDamagedStateIsNeverTakenUp(t *testing.T) {
 			t.Errorf("%s: the damaged state was changed", name)
 		}
 	}
-	for i := range 60 {
+	for i := range least(60, 8) {
 		r := rand.New(rand.NewPCG(3, uint64(i)))
 		data := bytes.Clone(good)
 		data[r.IntN(len(data))] ^= 1 << r.UintN(8)
