@@ -13,7 +13,7 @@ DATA      ?= ../shared/data
 .PHONY: help build demo test check format vet race fuzz modules bench eval fit clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 build: ## build bin/palladium, stamped with version and commit
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/palladium ./cmd/palladium
@@ -56,7 +56,10 @@ modules:
 	$(GO) mod tidy -diff
 
 bench: ## run the benchmarks of every stage and the end-to-end figure
-	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./...
+	$(GO) test -short -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem -timeout 60m ./...
+
+bench-state: ## measure the state of a million accounts; needs 6 GB of memory and some minutes
+	$(GO) test -run '^$$' -bench 'State/accounts=1000000$$' -benchtime 1x -timeout 60m ./app
 
 eval: build ## measure on worlds with fixed seeds and write docs/EVALUATION.md
 	bin/palladium world evaluate --data $(DATA) --out docs/EVALUATION.md
