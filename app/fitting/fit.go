@@ -20,11 +20,10 @@ const (
 	weightHonest   = 2.0 // of a row of an honest group: to accuse the honest is worse than to miss a campaign for a day
 	weightUnjudged = 0.3 // of a row that the score does not judge; it still shows what campaigns and honest groups do
 	folds          = 5
-	copiesFold     = 3 // augmented copies of each row beside the row itself, in cross-validation
-	copiesFinal    = 4 // and for the weights
-	stepsFold      = 600
-	stepsFinal     = 1500
-	settled        = 1e-6 // the largest move of a coefficient that ends the descent
+	// Augmented copies of each row beside the row itself, and steps, in cross-validation and for the weights.
+	copiesFold, stepsFold   = 3, 600
+	copiesFinal, stepsFinal = 4, 1500
+	settled                 = 1e-6 // the largest move of a coefficient that ends the descent
 )
 
 // Model is what was fitted, with the score of every row by weights that were fitted on other worlds.

@@ -197,7 +197,7 @@ func TestLevels(t *testing.T) {
 		t.Errorf("AUC %g", got)
 	}
 	l := m.Levels(0.5, 1.5)
-	if l[0].Hostile != 3 || l[0].Campaigns != 2 || l[0].Honest != 1 || l[0].Classes["reseller"] != 1 || l[1].Hostile != 2 || l[1].Campaigns != 1 {
+	if l[0].Hostile != 3 || l[0].Campaigns != 2 || l[0].Honest != 1 || l[0].Groups != 1 || l[0].Classes["reseller"] != 1 || l[1].Hostile != 2 || l[1].Campaigns != 1 {
 		t.Errorf("levels %+v", l)
 	}
 }

@@ -37,6 +37,7 @@ type Level struct {
 	Hostile   int            // rows of campaigns
 	Campaigns int            // campaigns with such a row
 	Honest    int            // rows of honest groups
+	Groups    int            // honest groups with such a row
 	Classes   map[string]int // honest rows by class
 }
 
@@ -63,23 +64,30 @@ func (m *Model) Levels(thresholds ...float64) []Level {
 	var out []Level
 	for _, t := range thresholds {
 		l := Level{Threshold: t, Classes: map[string]int{}}
-		found := map[string]bool{}
+		found, groups := map[string]bool{}, map[string]bool{}
 		for _, i := range m.eligible(func(i int) bool { return m.scores[i] > t }) {
 			if r := &m.rows[i]; r.Hostile {
 				l.Hostile++
-				found[r.campaign()] = true
+				found[r.key()] = true
 			} else {
 				l.Honest++
+				groups[r.key()] = true
 				l.Classes[r.Class]++
 			}
 		}
-		l.Campaigns = len(found)
+		l.Campaigns, l.Groups = len(found), len(groups)
 		out = append(out, l)
 	}
 	return out
 }
 
-func (r *Row) campaign() string { return fmt.Sprintf("world %d %s", r.World, r.Class) }
+// key names the campaign, or the honest group.
+func (r *Row) key() string {
+	if r.Hostile {
+		return fmt.Sprintf("world %d %s", r.World, r.Class)
+	}
+	return fmt.Sprintf("world %d group %s", r.World, r.Group)
+}
 
 // eligible lists the eligible rows that keep holds for.
 func (m *Model) eligible(keep func(i int) bool) (out []int) {
@@ -96,17 +104,16 @@ const listed = 12
 
 // WriteTable writes what the weights are worth, for people.
 func (m *Model) WriteTable(w io.Writer) error {
-	var b bytes.Buffer
-	worlds := map[uint64]bool{}
+	b, worlds := bytes.Buffer{}, map[uint64]bool{}
 	for i := range m.rows {
 		worlds[m.rows[i].World] = true
 	}
 	all := m.Levels(math.Inf(-1))[0]
-	fmt.Fprintf(&b, "%d rows of %d worlds; eligible are %d of %d campaigns and %d of honest groups\n", len(m.rows), len(worlds), all.Hostile, all.Campaigns, all.Honest)
+	fmt.Fprintf(&b, "%d rows of %d worlds; eligible are %d of %d campaigns and %d of %d honest groups\n", len(m.rows), len(worlds), all.Hostile, all.Campaigns, all.Honest, all.Groups)
 	fmt.Fprintf(&b, "scores are held out: each world's by weights fitted on others; AUC of eligible rows %.4f\n\n", m.AUC())
-	fmt.Fprintf(&b, "%9s  %13s  %9s  %11s\n", "score >", "campaign rows", "campaigns", "honest rows")
+	fmt.Fprintf(&b, "%9s  %13s  %9s  %11s  %13s\n", "score >", "campaign rows", "campaigns", "honest rows", "honest groups")
 	for _, l := range m.Levels(-1, 0, 0.6, 1, 1.5, 2, 2.5, 3, 4) {
-		fmt.Fprintf(&b, "%9.1f  %13d  %9d  %11d  %s\n", l.Threshold, l.Hostile, l.Campaigns, l.Honest, strings.Join(counts(l.Classes), ", "))
+		fmt.Fprintf(&b, "%9.1f  %13d  %9d  %11d  %13d  %s\n", l.Threshold, l.Hostile, l.Campaigns, l.Honest, l.Groups, strings.Join(counts(l.Classes), ", "))
 	}
 	m.coefficients(&b)
 	m.worst(&b)
@@ -131,21 +138,18 @@ func (m *Model) coefficients(b *bytes.Buffer) {
 func (m *Model) worst(b *bytes.Buffer) {
 	best := map[string]int{}
 	for _, i := range m.eligible(func(int) bool { return true }) {
-		k := m.rows[i].campaign()
-		if !m.rows[i].Hostile {
-			k = fmt.Sprintf("world %d %s", m.rows[i].World, m.rows[i].Group)
-		}
+		k := m.rows[i].key()
 		if j, ok := best[k]; !ok || m.scores[i] > m.scores[j] {
 			best[k] = i
 		}
 	}
 	var kinds [2][]int
 	for _, i := range best {
+		k := 1
 		if m.rows[i].Hostile {
-			kinds[0] = append(kinds[0], i)
-		} else {
-			kinds[1] = append(kinds[1], i)
+			k = 0
 		}
+		kinds[k] = append(kinds[k], i)
 	}
 	for k, title := range []string{"campaigns whose best row scores least", "honest groups whose best row scores most"} {
 		way := float64(1 - 2*k)
