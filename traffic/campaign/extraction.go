@@ -36,7 +36,7 @@ const (
 	featureCount
 )
 
-// Features are the inputs of the extraction score, in the order of FeatureNames.
+// Features are the inputs of the extraction score, in the order of FeatureNames; NaN for what the traffic does not show.
 type Features [featureCount]float64
 
 // FeatureNames returns the name and meaning of each feature.
@@ -68,11 +68,13 @@ func FeatureNames() [featureCount][2]string {
 }
 
 // Weights are the coefficients of the extraction score, a log-odds: Bias + sum of Coef[i] * feature i, after each
-// feature is clipped to [Lo[i], Hi[i]]. They are fitted by ridge logistic regression on simulated groups.
+// feature is clipped to [Lo[i], Hi[i]]. A feature that the traffic does not show (NaN) counts as Mid[i], half-way
+// between the classes. They are fitted by ridge logistic regression on simulated groups.
 type Weights struct {
 	Bias   float64
 	Coef   Features
 	Lo, Hi Features
+	Mid    Features
 }
 
 // Score returns the log-odds that the group's use is extraction rather than that of a benign linked group. It orders
@@ -80,7 +82,11 @@ type Weights struct {
 func (w *Weights) Score(f *Features) float64 {
 	s := w.Bias
 	for i, c := range w.Coef {
-		s += c * min(max(f[i], w.Lo[i]), w.Hi[i])
+		v := f[i]
+		if math.IsNaN(v) {
+			v = w.Mid[i]
+		}
+		s += c * min(max(v, w.Lo[i]), w.Hi[i])
 	}
 	return s
 }
@@ -88,6 +94,7 @@ func (w *Weights) Score(f *Features) float64 {
 // usual is the population's habit that features are measured against.
 type usual struct {
 	single, system, output, words float64
+	reasoning                     bool // reasoning tokens are counted at all
 }
 
 func usualOf(pop Population, sample []uint32) usual {
@@ -103,6 +110,7 @@ func usualOf(pop Population, sample []uint32) usual {
 		n++
 		single += float64(p.Single) / e
 		system += float64(p.WithSystem) / e
+		u.reasoning = u.reasoning || p.Reasoning > 0
 		words = append(words, float64(p.Words)/e)
 		if p.WithOutput > 0 {
 			outs = append(outs, float64(p.Output)/float64(p.WithOutput))
@@ -188,6 +196,8 @@ func featuresOf(pop Population, p *pool, size int, u usual) Features {
 		all[i] = i
 	}
 	f[ftEven] = -spread(p, all)
+	unknown := math.NaN()
+	f[ftOutput] = unknown
 	if withOut > 0 {
 		f[ftOutput] = math.Log(max(output/withOut, 1) / u.output)
 	}
@@ -206,13 +216,18 @@ func featuresOf(pop Population, p *pool, size int, u usual) Features {
 	f[ftTools] = tools / n
 	f[ftLength] = math.Log(max(words/n, 1) / u.words)
 	f[ftVaried] = entropy(lengths[:])
-	f[ftCentral] = float64(most(nets)) / m
-	f[ftPayer] = float64(most(payers)) / m
+	f[ftCentral], f[ftPayer], f[ftYoung], f[ftReasoning] = unknown, unknown, unknown, unknown
+	if len(nets) > 0 {
+		f[ftCentral] = float64(most(nets)) / m
+	}
+	if len(payers) > 0 {
+		f[ftPayer] = float64(most(payers)) / m
+	}
 	if dated > 0 {
 		f[ftYoung] = young / dated
 	}
 	f[ftDistinct] = distinct / n
-	if told > 0 {
+	if told > 0 && u.reasoning {
 		f[ftReasoning] = reasoning / told
 	}
 	return f

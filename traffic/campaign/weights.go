@@ -7,13 +7,13 @@ import (
 )
 
 // ParseWeights reads the coefficients of the extraction score: a JSON object with version 1, a bias, and for each
-// feature that counts its coefficient and the range to which the feature is clipped. Unknown features are refused.
+// feature that counts its coefficient, the range to which the feature is clipped, and what it counts as where it is unknown. Unknown features are refused.
 func ParseWeights(data []byte) (Weights, error) {
 	var file struct {
 		Version  int     `json:"version"`
 		Bias     float64 `json:"bias"`
 		Features map[string]struct {
-			Coef, Lo, Hi float64
+			Coef, Lo, Hi, Mid float64
 		} `json:"features"`
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -28,7 +28,7 @@ func ParseWeights(data []byte) (Weights, error) {
 	known := 0
 	for i, n := range FeatureNames() {
 		if f, ok := file.Features[n[0]]; ok {
-			w.Coef[i], w.Lo[i], w.Hi[i] = f.Coef, f.Lo, f.Hi
+			w.Coef[i], w.Lo[i], w.Hi[i], w.Mid[i] = f.Coef, f.Lo, f.Hi, f.Mid
 			known++
 		}
 	}

@@ -105,10 +105,16 @@ func (b *teller) detail(f *campaign.Facts, order []int) *palladium.Detail {
 func (b *teller) ranges(refs []campaign.Features) []palladium.Feature {
 	own := b.g.Features()
 	out := make([]palladium.Feature, 0, len(own))
-	vals := make([]float64, len(refs))
+	vals := make([]float64, 0, len(refs))
 	for i, n := range campaign.FeatureNames() {
+		if math.IsNaN(own[i]) {
+			continue // the traffic does not show it
+		}
+		vals = vals[:0]
 		for j := range refs {
-			vals[j] = refs[j][i]
+			if v := refs[j][i]; !math.IsNaN(v) {
+				vals = append(vals, v)
+			}
 		}
 		ft := palladium.Feature{Name: n[0], Says: n[1], Value: own[i]}
 		if len(vals) > 0 {
