@@ -86,3 +86,16 @@ func (w *weights) families() int {
 // belongs reports whether the account may be a member at all: two families speak for it, and it agrees with the block
 // as a whole.
 func (w *weights) belongs() bool { return w.families() >= 2 && w[famMutual] >= coreNats }
+
+// keys counts the independent keys with at least 2 nats. Parameters follow from the program and open none.
+func (w *weights) keys() int {
+	n := 0
+	for _, v := range []float32{
+		max(w[famIdentity], w[famNetwork]), max(w[famTemplate], w[famContinuity], w[famTwins]), w[famSchedule],
+	} {
+		if v >= 2 {
+			n++
+		}
+	}
+	return n
+}

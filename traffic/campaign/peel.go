@@ -1,9 +1,8 @@
 package campaign
 
 import (
-	"math"
-
 	"github.com/palladium-guard/palladium/internal/graph"
+	"github.com/palladium-guard/palladium/internal/stats"
 )
 
 // peelAt is the least size of a group from which guests are peeled, peelGain the least weight of a token, in nats, by
@@ -80,14 +79,40 @@ func (t *Tracker) guests(g *Group, pop Population, newest uint32) map[uint32]boo
 	return out
 }
 
+// trim drops accounts that fit the group far worse than its members do: those with evidence of one key only where most
+// have two, and those with less than half of the usual weight.
+func (t *Tracker) trim(g *Group) {
+	n := len(g.members)
+	if n < minAccounts {
+		return
+	}
+	two := 0
+	totals := make([]float64, n)
+	for i := range g.weights {
+		if g.weights[i].keys() >= 2 {
+			two++
+		}
+		totals[i] = float64(g.weights[i].total())
+	}
+	usual := stats.Median(totals)
+	keep := 0
+	for i, m := range g.members {
+		if totals[i] < usual/2 || two*5 >= n*3 && g.weights[i].keys() < 2 {
+			delete(t.owner, m.account)
+			continue
+		}
+		g.members[keep], g.weights[keep] = m, g.weights[i]
+		keep++
+	}
+	g.members, g.weights = g.members[:keep], g.weights[:keep]
+}
+
 // communities returns the community of each account of the pool.
 func (t *Tracker) communities(g *Group) []uint32 {
 	s := &t.search
 	p := &s.pool
 	n := len(p.acc)
 	var edges []graph.Edge
-	var total float64
-	degree := make([]float64, n+len(p.tok))
 	for i := range p.acc {
 		if s.r[i] <= 0.5 {
 			continue
@@ -98,16 +123,9 @@ func (t *Tracker) communities(g *Group) []uint32 {
 				continue
 			}
 			edges = append(edges, graph.Edge{A: uint32(i), B: uint32(n) + uint32(tr), W: gain})
-			degree[i] += gain
-			degree[n+int(tr)] += gain
-			total += gain
 		}
 	}
-	scale := 1 / math.Sqrt(max(2*total, 1e-9))
-	for i := range degree {
-		degree[i] *= scale
-	}
-	return graph.LeidenWeighted(degree, edges, peelResolution, t.opt.Seed)[:n]
+	return graph.Modular(n+len(p.tok), edges, peelResolution, t.opt.Seed)[:n]
 }
 
 // showOut fits the group anew without the guests and enrols from all candidates but them.
@@ -122,7 +140,7 @@ func (t *Tracker) showOut(g *Group, pop Population, cands []uint32, guests map[u
 	s.m.scoreAll(&s.pool, s.w)
 	s.partners(pop)
 	g.model = s.m
-	g.model.seal(&s.pool, newest)
+	g.model.seal(&s.pool)
 	s.m = model{}
 	for _, m := range g.members {
 		delete(t.owner, m.account)
@@ -141,4 +159,5 @@ func (t *Tracker) showOut(g *Group, pop Population, cands []uint32, guests map[u
 	g.members = g.members[:0]
 	t.enrol(g, pop, stay, newest)
 	t.dismiss(g, pop)
+	t.trim(g)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/internal/cohesion"
 	"github.com/palladium-guard/palladium/internal/stats"
 )
 
@@ -41,10 +42,11 @@ func (t *Tracker) refit(g *Group, pop Population, newest uint32, now int64) {
 	g.members, g.extra = g.members[:0], nil
 	if score > 0 {
 		g.model = s.m
-		g.model.seal(&s.pool, newest)
+		g.model.seal(&s.pool)
 		s.m = model{}
 		t.enrol(g, pop, cands, newest)
 		t.dismiss(g, pop)
+		t.trim(g)
 		if guests := t.guests(g, pop, newest); guests != nil {
 			t.showOut(g, pop, cands, guests, newest)
 		}
@@ -177,8 +179,8 @@ func (t *Tracker) dismiss(g *Group, pop Population) {
 
 // scoreOne scores any account with the group's model. newest is the load slot that the model was fitted at.
 func (t *Tracker) scoreOne(g *Group, a uint32, pop Population, newest uint32, w *weights) {
-	var topic [palladium.TopicDims]float32
-	var loads [palladium.SlotCount]float32
+	var topic cohesion.Vector
+	var loads cohesion.Row
 	var toks [palladium.EdgeCount]uint32
 	var kinds [palladium.EdgeCount]palladium.Kind
 	pr := pop.Profile(a)
@@ -228,7 +230,7 @@ func (t *Tracker) try(g *Group, pop Population, now int64) {
 	k := float64(g.looks)
 	g.structE += g.trial.e / (k * (k + 1))
 	g.Trials = append(g.Trials, palladium.OperatorTrial{From: time.UnixMilli(g.Born).UTC(), To: time.UnixMilli(now).UTC(),
-		Accounts: g.trial.m, P: minOf(g.trial.p[:]), E: g.trial.e / (k * (k + 1))})
+		Accounts: g.trial.m, P: slices.Min(g.trial.p[:]), E: g.trial.e / (k * (k + 1))})
 	if len(g.Trials) > 64 {
 		g.Trials = append(g.Trials[:1], g.Trials[len(g.Trials)-48:]...)
 	}
@@ -257,14 +259,6 @@ func (t *Tracker) gauge(g *Group, pop Population, newest uint32, now int64) {
 	g.calm = vouched(pop, accounts) >= 0.5 || n >= MinReferences && p > 0.2 && g.score < 0
 }
 
-func minOf(v []float64) float64 {
-	m := 1.0
-	for _, x := range v {
-		m = min(m, x)
-	}
-	return m
-}
-
 // day tests the loads of the last 24 hours among the members as they were enrolled before: fresh data on a frozen
 // membership, so that days multiply. The bet is half of what is held, so one dull day does not undo the rest.
 func (t *Tracker) day(g *Group, pop Population, newest uint32, now int64) {
@@ -288,21 +282,21 @@ func (t *Tracker) day(g *Group, pop Population, newest uint32, now int64) {
 	p := &t.fitPool
 	p.load(pop, accounts, newest)
 	// Only the last four whole slots count.
-	cut := func(src *pool) pool {
-		q := pool{acc: src.acc, loads: make([][palladium.SlotCount]float32, len(src.acc)), slots: 4}
+	cut := func(src *pool) *cohesion.Sample {
+		q := &cohesion.Sample{Loads: make([]cohesion.Row, len(src.acc)), Slots: 4}
 		for i := range src.acc {
-			copy(q.loads[i][:4], src.loads[i][src.slots-5:src.slots-1])
+			copy(q.Loads[i][:4], src.Loads[i][src.Slots-5:src.Slots-1])
 		}
 		return q
 	}
-	t.bg.pool.slots = palladium.SlotCount - 1
+	t.bg.pool.Slots = palladium.SlotCount - 1
 	own, others := cut(p), cut(&t.bg.pool)
 	sel := make([]int, len(accounts))
 	for i := range sel {
 		sel[i] = i
 	}
-	ts := tester{pop: pop, bg: &background{pool: others}, rng: t.rng, without: t.without}
-	lp := ts.schedule(&own, sel)
+	chance := cohesion.Chance{Others: others, Rand: t.rng}
+	lp := chance.Loads(own, sel)
 	pv := max(math.Exp(min(lp, 0)), pFloor)
 	e := 1.0
 	if pv < 1 {
