@@ -132,12 +132,12 @@ func usualOf(pop Population, sample []uint32) usual {
 // featuresOf measures the group. p holds the same accounts laid out; it may be a sample of a large group.
 func featuresOf(pop Population, p *pool, size int, u usual) Features {
 	var f Features
-	var n, cues, single, templated, repeats, output, withOut, probes, system, tools, words, pace, within, withinN float64
+	var n, cues, single, templated, repeats, output, withOut, probes, system, tools, words, pace float64
 	var hours [24]float64
 	var lengths [12]float64
 	var young, dated, distinct, told, reasoning float64
 	orgs, nets, payers := map[uint32]int{}, map[uint32]int{}, map[uint32]int{}
-	for i, a := range p.acc {
+	for _, a := range p.acc {
 		pr := pop.Profile(a)
 		e := float64(pr.Exchanges)
 		n += e
@@ -176,11 +176,6 @@ func featuresOf(pop Population, p *pool, size int, u usual) Features {
 		told += float64(pr.Output)
 		reasoning += float64(pr.Reasoning)
 		bestNet(pr, nets)
-		if k := float64(p.topicN[i]); k >= 4 {
-			// |mean|^2 = within*(1-1/k) + 1/k for unit vectors, the population's mean taken off
-			within += (float64(dot(&p.topic[i], &p.topic[i])) - 1/k) / (1 - 1/k)
-			withinN++
-		}
 	}
 	if n == 0 {
 		return f
@@ -190,22 +185,22 @@ func featuresOf(pop Population, p *pool, size int, u usual) Features {
 	f[ftSingle] = single/n - u.single
 	f[ftTemplated] = templated / n
 	f[ftFresh] = 1 - repeats/n
-	f[ftFlat] = 1 - rhythm(&hours)
+	f[ftFlat] = 1 - stats.Harmonic(hours[:])
 	all := make([]int, len(p.acc))
 	for i := range all {
 		all[i] = i
 	}
-	f[ftEven] = -spread(p, all)
+	f[ftEven] = -p.Spread(all)
 	unknown := math.NaN()
 	f[ftOutput] = unknown
 	if withOut > 0 {
 		f[ftOutput] = math.Log(max(output/withOut, 1) / u.output)
 	}
 	if len(p.acc) >= 2 {
-		x := cross(p, all)
+		x := p.Cross(all)
 		f[ftTopical] = math.Sqrt(max(x, 0))
-		if withinN > 0 {
-			f[ftRho] = min(max(x/max(within/withinN, 0.01), -0.5), 1.5)
+		if within, ok := p.Within(); ok {
+			f[ftRho] = min(max(x/max(within, 0.01), -0.5), 1.5)
 		}
 	}
 	f[ftApart] = 1 - float64(most(orgs))/m
@@ -215,7 +210,7 @@ func featuresOf(pop Population, p *pool, size int, u usual) Features {
 	f[ftSystem] = system/n - u.system
 	f[ftTools] = tools / n
 	f[ftLength] = math.Log(max(words/n, 1) / u.words)
-	f[ftVaried] = entropy(lengths[:])
+	f[ftVaried] = stats.Entropy(lengths[:])
 	f[ftCentral], f[ftPayer], f[ftYoung], f[ftReasoning] = unknown, unknown, unknown, unknown
 	if len(nets) > 0 {
 		f[ftCentral] = float64(most(nets)) / m
@@ -248,33 +243,6 @@ func most(m map[uint32]int) int {
 		n = max(n, k)
 	}
 	return n
-}
-
-// rhythm is the length of the first harmonic of the hours of the day, in [0,1]: 0 for round-the-clock use.
-func rhythm(h *[24]float64) float64 {
-	var x, y, n float64
-	for i, k := range h {
-		x += k * math.Cos(2*math.Pi*float64(i)/24)
-		y += k * math.Sin(2*math.Pi*float64(i)/24)
-		n += k
-	}
-	if n == 0 {
-		return 0
-	}
-	return math.Hypot(x, y) / n
-}
-
-func entropy(h []float64) float64 {
-	var n, s float64
-	for _, k := range h {
-		n += k
-	}
-	for _, k := range h {
-		if k > 0 {
-			s -= k / n * math.Log2(k/n)
-		}
-	}
-	return s
 }
 
 // reference is a benign linked group that campaigns are compared with.

@@ -129,20 +129,13 @@ func (g *Group) opens(f int) bool {
 
 // beyondSoftware reports whether the family rests on more than what a program brings with it.
 func (g *Group) beyondSoftware(f int) bool {
-	var hard, soft float32
 	for tok, gain := range g.model.gain {
 		k, ok := g.model.kindOf[tok]
-		if !ok || familyIndex(k) != f {
-			continue
-		}
-		v := gain * g.model.rate[tok]
-		if k.Software() {
-			soft = max(soft, v)
-		} else {
-			hard = max(hard, v)
+		if ok && familyIndex(k) == f && !k.Software() && gain*g.model.rate[tok] >= 2 {
+			return true
 		}
 	}
-	return hard >= 2
+	return false
 }
 
 // Members returns the accounts of the group and their membership, by account number.
@@ -212,7 +205,7 @@ func (g *Group) Collisions() (seen, expected float64, asStrangers bool) {
 
 // Beginning returns the length of the window in which most of the accounts began, in hours, and what that says in nats.
 func (g *Group) Beginning() (hours, nats float64) {
-	return float64(g.model.firstHalf) * 2, float64(g.model.firstGain)
+	return g.model.onset.Hours(), float64(g.model.onset.Gain)
 }
 
 // Features returns the inputs of the extraction score as of the last fit.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/internal/stats"
+	"github.com/palladium-guard/palladium/internal/stats/cohesion"
 )
 
 // trial is the one-operator test of a group at one time. Its null hypothesis: the accounts are independent of each
@@ -21,7 +22,6 @@ type trial struct {
 	at       int64
 	m        int
 	p        [famCount]float64 // 1 where not tested
-	says     [famCount]string
 	e        float64
 	inside   float64 // pairs of accounts that sent the same prompt, against what strangers' collisions let expect
 	expect   float64
@@ -56,6 +56,11 @@ type tester struct {
 	without [famCount]bool
 }
 
+// chance compares behaviour with that of the background.
+func (t *tester) chance() *cohesion.Chance {
+	return &cohesion.Chance{Others: &t.bg.pool.Sample, Rand: t.rng}
+}
+
 // run tests the group whose candidates are laid out in p with weights w.
 func (t *tester) run(p *pool, w []weights, at int64) trial {
 	tr := trial{at: at, m: 0}
@@ -80,9 +85,9 @@ func (t *tester) run(p *pool, w []weights, at int64) trial {
 		case famContinuity:
 			lp = t.continuity(p, sel)
 		case famSchedule:
-			lp = t.schedule(p, sel)
+			lp = t.chance().Loads(&p.Sample, sel)
 		case famTwins:
-			lp = t.twins(p, sel)
+			lp = t.chance().Directions(&p.Sample, sel)
 		case famQueue:
 			lp = t.queue(p, sel, &tr)
 		}
@@ -123,8 +128,8 @@ func (t *tester) tokens(p *pool, sel []int, f int) float64 {
 	}
 	tested := len(tops)
 	slices.SortFunc(tops, func(a, b int32) int {
-		sa := surprise(float64(here[a]), float64(len(sel)), float64(p.tok[a].df)/float64(t.pop.Accounts()))
-		sb := surprise(float64(here[b]), float64(len(sel)), float64(p.tok[b].df)/float64(t.pop.Accounts()))
+		sa := stats.ChernoffBinomial(float64(here[a]), float64(len(sel)), float64(p.tok[a].df)/float64(t.pop.Accounts()))
+		sb := stats.ChernoffBinomial(float64(here[b]), float64(len(sel)), float64(p.tok[b].df)/float64(t.pop.Accounts()))
 		return cmp.Or(cmp.Compare(sb, sa), cmp.Compare(a, b))
 	})
 	for _, tr := range tops[:min(len(tops), 6)] {
@@ -188,227 +193,10 @@ func (t *tester) continuity(p *pool, sel []int) float64 {
 	return stats.LogBinomialTail(hit, len(sel), min(rate, 1))
 }
 
+// partnered reports whether account a has a companion, among those in when it is not nil.
 func (t *tester) partnered(a uint32, in map[uint32]bool) bool {
-	pr := t.pop.Profile(a)
-	lo, _ := palladium.KindChain.Slots()
-	_, hi := palladium.KindEcho.Slots()
-	var buf [8]uint32
-	for e := lo; e < hi; e++ {
-		tok := pr.Edges[e].Token
-		if tok == palladium.NoToken {
-			continue
-		}
-		if n := t.pop.Token(tok).Holders; n < 2 || n > 8 {
-			continue
-		}
-		if in == nil {
-			return true
-		}
-		for _, b := range t.pop.Holders(tok, 8, buf[:0]) {
-			if b != a && in[b] {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// resamples is how many matched random sets a behaviour is compared with.
-const resamples = 40
-
-// schedule compares the spread of loads around a common profile with that of sets of strangers whose total loads
-// match one for one.
-func (t *tester) schedule(p *pool, sel []int) float64 {
-	if len(sel) > 96 {
-		sel = t.pick(sel, 96)
-	}
-	bgTotal := totals(&t.bg.pool)
-	order := make([]int, 0, len(bgTotal))
-	for i, c := range bgTotal {
-		if c > 0 {
-			order = append(order, i)
-		}
-	}
-	if len(order) < 40 {
-		return 0
-	}
-	slices.SortFunc(order, func(a, b int) int { return cmpFloat(bgTotal[a], bgTotal[b]) })
-	lf := t.beginnings(p, sel, order)
-	own := totals(p)
-	var per float32
-	for _, i := range sel {
-		per += own[i] / float32(len(sel))
-	}
-	if per < 2 {
-		return lf // one request each is equal by necessity
-	}
-	x := spread(p, sel)
-	null := make([]float64, resamples)
-	pick := make([]int, len(sel))
-	for b := range null {
-		for j, i := range sel {
-			at, _ := slices.BinarySearchFunc(order, own[i], func(o int, v float32) int { return cmpFloat(bgTotal[o], v) })
-			at += t.rng.IntN(15) - 7
-			pick[j] = order[min(max(at, 0), len(order)-1)]
-		}
-		null[b] = spread(&t.bg.pool, pick)
-	}
-	return min(math.Ln2+min(normalTail(null, x, -1), lf), 0)
-}
-
-// beginnings compares how close together the accounts sent their first request with random sets of strangers: the
-// log of the range of the middle half, in hours.
-func (t *tester) beginnings(p *pool, sel, from []int) float64 {
-	if len(p.first) == 0 || len(t.bg.pool.first) == 0 || len(sel) < minAccounts {
-		return 0
-	}
-	v := make([]float64, len(sel))
-	span := func(first []float32, pick []int) float64 {
-		for j, i := range pick {
-			v[j] = float64(first[i])
-		}
-		q := stats.Quantiles(v, 0.25, 0.75)
-		return math.Log(q[1] - q[0] + 1)
-	}
-	x := span(p.first, sel)
-	null := make([]float64, resamples)
-	for b := range null {
-		null[b] = span(t.bg.pool.first, t.some(from, len(sel)))
-	}
-	return normalTail(null, x, -1)
-}
-
-func cmpFloat(a, b float32) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
-func totals(p *pool) []float32 {
-	out := make([]float32, len(p.acc))
-	for i := range p.acc {
-		for _, c := range p.loads[i][:p.slots] {
-			out[i] += max(c, 0)
-		}
-	}
-	return out
-}
-
-// spread is the mean misfit of the accounts' loads to their own mean profile.
-func spread(p *pool, sel []int) float64 {
-	var mean [palladium.SlotCount]float32
-	for s := 0; s < p.slots; s++ {
-		var sum, n float32
-		for _, i := range sel {
-			if c := p.loads[i][s]; c >= 0 {
-				sum, n = sum+c, n+1
-			}
-		}
-		if n > 0 {
-			mean[s] = sum / n
-		}
-	}
-	var sum, n float64
-	for _, i := range sel {
-		if u, dof := misfit(&p.loads[i], &mean, p.slots); dof > 0 {
-			sum, n = sum+float64(u), n+1
-		}
-	}
-	if n == 0 {
-		return 0
-	}
-	return sum / n
-}
-
-// normalTail is the log p-value of x among samples by a normal fit, never less than twelve deviations out: beyond
-// that the normal law is not to be trusted. side is +1 when large is extreme and -1 when small is.
-func normalTail(samples []float64, x float64, side float64) float64 {
-	var s, q float64
-	for _, v := range samples {
-		s += v
-		q += v * v
-	}
-	n := float64(len(samples))
-	mu := s / n
-	sd := math.Sqrt(max(q/n-mu*mu, 0)*n/(n-1)) + 1e-3
-	z := side * (x - mu) / (sd * 1.3) // a third wider: the fit is from few sets
-	if z <= 0 {
-		return 0
-	}
-	return stats.LogNormalTail(min(z, 12))
-}
-
-// twins compares the accounts' mutual similarity of topics with that of random sets of strangers.
-func (t *tester) twins(p *pool, sel []int) float64 {
-	if len(sel) > 96 {
-		sel = t.pick(sel, 96)
-	}
-	var with []int
-	prompts := 0
-	for _, i := range sel {
-		if p.topicN[i] >= minTopic {
-			with = append(with, i)
-			prompts += int(p.topicN[i])
-		}
-	}
-	if len(with) < minAccounts || prompts < 24 {
-		return 0
-	}
-	var bgWith []int
-	for i := range t.bg.pool.acc {
-		if t.bg.pool.topicN[i] >= minTopic {
-			bgWith = append(bgWith, i)
-		}
-	}
-	if len(bgWith) < 40 {
-		return 0
-	}
-	x := cross(p, with)
-	null := make([]float64, resamples)
-	for b := range null {
-		null[b] = cross(&t.bg.pool, t.some(bgWith, len(with)))
-	}
-	return normalTail(null, x, 1)
-}
-
-// cross is the mean scalar product of the mean topics of two different accounts: the numerator of rho.
-func cross(p *pool, sel []int) float64 {
-	var sum [palladium.TopicDims]float64
-	var own float64
-	for _, i := range sel {
-		for d, f := range &p.topic[i] {
-			sum[d] += float64(f)
-			own += float64(f) * float64(f)
-		}
-	}
-	var q float64
-	for _, f := range sum {
-		q += f * f
-	}
-	n := float64(len(sel))
-	return (q - own) / (n * (n - 1))
-}
-
-func (t *tester) pick(sel []int, n int) []int {
-	out := slices.Clone(sel)
-	t.rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
-	return out[:n]
-}
-
-// some draws n positions without replacement, or with when there are too few.
-func (t *tester) some(from []int, n int) []int {
-	if n <= len(from)/2 {
-		return t.pick(from, n)
-	}
-	out := make([]int, n)
-	for i := range out {
-		out[i] = from[t.rng.IntN(len(from))]
-	}
-	return out
+	var buf [48]uint32
+	return slices.ContainsFunc(companions(t.pop, a, buf[:0]), func(b uint32) bool { return in == nil || in[b] })
 }
 
 // queue looks at prompts that several accounts sent. Strangers who draw on one public list collide at a rate that

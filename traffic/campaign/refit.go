@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/palladium-guard/palladium"
-	"github.com/palladium-guard/palladium/internal/cohesion"
 	"github.com/palladium-guard/palladium/internal/stats"
+	"github.com/palladium-guard/palladium/internal/stats/cohesion"
 )
 
 func groupID(n int) string { return fmt.Sprintf("c%04d", n) }
@@ -282,15 +282,8 @@ func (t *Tracker) day(g *Group, pop Population, newest uint32, now int64) {
 	p := &t.fitPool
 	p.load(pop, accounts, newest)
 	// Only the last four whole slots count.
-	cut := func(src *pool) *cohesion.Sample {
-		q := &cohesion.Sample{Loads: make([]cohesion.Row, len(src.acc)), Slots: 4}
-		for i := range src.acc {
-			copy(q.Loads[i][:4], src.Loads[i][src.Slots-5:src.Slots-1])
-		}
-		return q
-	}
 	t.bg.pool.Slots = palladium.SlotCount - 1
-	own, others := cut(p), cut(&t.bg.pool)
+	own, others := p.Window(p.Slots-5, 4), t.bg.pool.Window(t.bg.pool.Slots-5, 4)
 	sel := make([]int, len(accounts))
 	for i := range sel {
 		sel[i] = i

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/internal/stats"
+	"github.com/palladium-guard/palladium/internal/stats/cohesion"
 )
 
 // minAccounts is the smallest group that is looked for.
@@ -18,7 +20,7 @@ const holderLimit = 768
 // searcher finds blocks: sets of accounts that agree in two families or more. It owns its scratch.
 type searcher struct {
 	pool    pool
-	r, best []float32
+	r       []float32
 	w       []weights
 	buf     []uint32
 	m       model
@@ -34,7 +36,7 @@ func (s *searcher) interesting(pop Population, accounts []uint32, seed palladium
 	n := float64(len(accounts))
 	total := float64(pop.Accounts())
 	count := &s.pool.count
-	count.reset(len(accounts) * palladium.EdgeCount)
+	count.Reset(len(accounts) * palladium.EdgeCount)
 	for k := palladium.Kind(0); int(k) < palladium.KindCount; k++ {
 		if k == palladium.KindOrganization || k == palladium.KindCell || k.Software() || s.without[familyIndex(k)] ||
 			seed < palladium.Kind(palladium.KindCount) && k.Family() == seed.Family() {
@@ -48,9 +50,9 @@ func (s *searcher) interesting(pop Population, accounts []uint32, seed palladium
 				if t == palladium.NoToken {
 					continue
 				}
-				c := count.at(t)
-				c.n++
-				if c.n >= 4 && surprise(float64(c.n), n, float64(pop.Token(t).Holders)/total) > 12 {
+				c := count.At(t)
+				c.N++
+				if c.N >= 4 && stats.ChernoffBinomial(float64(c.N), n, float64(pop.Token(t).Holders)/total) > 12 {
 					return true
 				}
 			}
@@ -59,45 +61,16 @@ func (s *searcher) interesting(pop Population, accounts []uint32, seed palladium
 	return s.alike(pop, accounts, bg, newest)
 }
 
-// surprise is a lower bound of -log P(Binomial(n, p) >= k), by the Chernoff bound k log(k/np) - (k - np).
-func surprise(k, n, p float64) float64 {
-	if k <= n*p {
-		return 0
-	}
-	return k*math.Log(k/(n*p)) - (k - n*p)
-}
-
-// alike compares the spread of loads among the accounts with that among background accounts.
+// alike reports whether the accounts draw their loads as if these were dealt.
 func (s *searcher) alike(pop Population, accounts []uint32, bg *background, newest uint32) bool {
 	if s.without[famSchedule] || len(accounts) < 12 || len(bg.pool.acc) < 20 {
 		return false
 	}
-	loads := make([][palladium.SlotCount]float32, len(accounts))
+	sample := cohesion.Sample{Loads: make([]cohesion.Row, len(accounts)), Slots: palladium.SlotCount - 1}
 	for i, a := range accounts {
-		readLoads(pop.Profile(a), newest, palladium.SlotCount-1, &loads[i])
+		readLoads(pop.Profile(a), newest, sample.Slots, &sample.Loads[i])
 	}
-	var mean [palladium.SlotCount]float32
-	one := pool{loads: loads, slots: palladium.SlotCount - 1}
-	w := make([]float32, len(accounts))
-	for i := range w {
-		w[i] = 1
-	}
-	one.meanLoads(w, &mean)
-	us := make([]float64, 0, len(loads))
-	for i := range loads {
-		if u, dof := misfit(&loads[i], &mean, one.slots); dof > 0 {
-			us = append(us, float64(u))
-		}
-	}
-	slices.Sort(us)
-	if len(us) < 12 {
-		return false
-	}
-	var per float32
-	for _, m := range mean {
-		per += m
-	}
-	return us[len(us)/3] < 0.7 && per >= 1.5
+	return sample.Levelled()
 }
 
 // find searches the accounts for the block with the largest likelihood ratio. It returns the members with their
@@ -157,7 +130,7 @@ func (s *searcher) starts(seed palladium.Kind, population int) [][]float32 {
 		if tr.here < 5 || seed < palladium.Kind(palladium.KindCount) && tr.kind.Family() == seed.Family() {
 			continue
 		}
-		g := surprise(float64(tr.here), float64(n), math.Max(float64(tr.df-tr.here+1)/float64(population), 1e-9))
+		g := stats.ChernoffBinomial(float64(tr.here), float64(n), math.Max(float64(tr.df-tr.here+1)/float64(population), 1e-9))
 		if tr.here > 0.8*float32(n) && n <= 400 {
 			continue // no narrower than everybody
 		}
@@ -193,41 +166,14 @@ func (s *searcher) holdersOf(t int32) []float32 {
 	return r
 }
 
-// steadiest starts from the accounts whose total load is the commonest: the densest window of log totals.
+// steadiest starts from the accounts whose total load is the commonest.
 func (s *searcher) steadiest() []float32 {
-	p := &s.pool
-	type at struct {
-		i int
-		v float64
-	}
-	tot := make([]at, 0, len(p.acc))
-	for i := range p.loads {
-		var c float32
-		for _, l := range p.loads[i][:p.slots] {
-			c += max(l, 0)
-		}
-		if c >= 4 {
-			tot = append(tot, at{i, math.Log(float64(c))})
-		}
-	}
-	r := make([]float32, len(p.acc))
-	slices.SortFunc(tot, func(a, b at) int { return cmp.Or(cmp.Compare(a.v, b.v), cmp.Compare(a.i, b.i)) })
-	lo, bestLo, bestHi := 0, 0, 0
-	for hi := range tot {
-		for tot[hi].v-tot[lo].v > 0.35 {
-			lo++
-		}
-		if hi-lo > bestHi-bestLo {
-			bestLo, bestHi = lo, hi
-		}
-	}
+	r := make([]float32, len(s.pool.acc))
 	for i := range r {
 		r[i] = 0.02
 	}
-	if len(tot) > 0 {
-		for _, t := range tot[bestLo : bestHi+1] {
-			r[t.i] = 0.9
-		}
+	for _, i := range s.pool.Commonest() {
+		r[i] = 0.9
 	}
 	return r
 }
@@ -249,7 +195,7 @@ func (s *searcher) climb(pop Population, bg *background) float64 {
 				t = min(t, -5)
 			}
 			r := float32(1 / (1 + math.Exp(-float64(t))))
-			moved += abs32(r - s.r[i])
+			moved += max(r-s.r[i], s.r[i]-r)
 			s.r[i] = r
 			score += math.Log1p(math.Exp(float64(min(t, 30))))
 			mass += s.r[i]
@@ -270,32 +216,33 @@ func (s *searcher) partners(pop Population) {
 		return
 	}
 	for i, a := range s.pool.acc {
-		pr := pop.Profile(a)
-		lo, _ := palladium.KindChain.Slots()
-		_, hi := palladium.KindEcho.Slots()
-		for e := lo; e < hi; e++ {
-			t := pr.Edges[e].Token
-			if t == palladium.NoToken {
-				continue
-			}
-			tok := pop.Token(t)
-			if tok.Holders < 2 || tok.Holders > 8 {
-				continue
-			}
-			s.buf = pop.Holders(t, 8, s.buf[:0])
-			for _, b := range s.buf {
-				if b == a {
-					continue
+		s.buf = companions(pop, a, s.buf[:0])
+		for _, b := range s.buf {
+			if j := s.where(b); j >= 0 && s.r[j] > 0.3 {
+				if s.w[i][famContinuity] == 0 {
+					s.w[i][famMutual] += 2
 				}
-				if j := s.where(b); j >= 0 && s.r[j] > 0.3 {
-					if s.w[i][famContinuity] == 0 {
-						s.w[i][famMutual] += 2
-					}
-					s.w[i][famContinuity] = 8
-				}
+				s.w[i][famContinuity] = 8
 			}
 		}
 	}
+}
+
+// companions appends to buf the accounts that share a conversation or an answer with account a. One that more than
+// eight share is a stock text and joins nobody.
+func companions(pop Population, a uint32, buf []uint32) []uint32 {
+	edges := &pop.Profile(a).Edges
+	lo, _ := palladium.KindChain.Slots()
+	_, hi := palladium.KindEcho.Slots()
+	for _, e := range edges[lo:hi] {
+		if e.Token == palladium.NoToken {
+			continue
+		}
+		if n := pop.Token(e.Token).Holders; n >= 2 && n <= 8 {
+			buf = pop.Holders(e.Token, 8, buf)
+		}
+	}
+	return slices.DeleteFunc(buf, func(b uint32) bool { return b == a })
 }
 
 // where returns the position of account a in the pool; -1 when it is not there.

@@ -224,7 +224,13 @@ func (t *Tracker) merge(blocks [][]member, now int64) {
 		}
 	}
 	sets = append(sets, blocks...)
-	labels := graph.Leiden(len(sets), overlaps(sets), mergeDensity, t.opt.Seed)
+	accounts := make([][]uint32, len(sets))
+	for i, set := range sets {
+		for _, m := range set {
+			accounts[i] = append(accounts[i], m.account)
+		}
+	}
+	labels := graph.Leiden(len(sets), graph.Overlaps(accounts), mergeDensity, t.opt.Seed)
 	byLabel := map[uint32][]int{}
 	var order []uint32
 	for i, l := range labels {
@@ -241,35 +247,6 @@ func (t *Tracker) merge(blocks [][]member, now int64) {
 }
 
 const mergeDensity = 0.3
-
-func overlaps(sets [][]member) []graph.Edge {
-	holds := map[uint32][]int32{}
-	for i, s := range sets {
-		for _, m := range s {
-			holds[m.account] = append(holds[m.account], int32(i))
-		}
-	}
-	both := map[[2]int32]int{}
-	for _, in := range holds {
-		for x := range in {
-			for _, b := range in[x+1:] {
-				both[[2]int32{in[x], b}]++
-			}
-		}
-	}
-	edges := make([]graph.Edge, 0, len(both))
-	for k, n := range both {
-		w := float64(n) / float64(min(len(sets[k[0]]), len(sets[k[1]])))
-		edges = append(edges, graph.Edge{A: uint32(k[0]), B: uint32(k[1]), W: w})
-	}
-	slices.SortFunc(edges, func(a, b graph.Edge) int {
-		if a.A != b.A {
-			return int(a.A) - int(b.A)
-		}
-		return int(a.B) - int(b.B)
-	})
-	return edges
-}
 
 // mergeOne makes one group of the given sets: the oldest group among them keeps its id and takes in the rest.
 func (t *Tracker) mergeOne(sets []int, all [][]member, old int, now int64) {

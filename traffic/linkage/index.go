@@ -80,10 +80,14 @@ func New(opt Options) *Index {
 	return x
 }
 
-// Accounts returns how many accounts are known, and Exchanges how many exchanges were observed.
-func (x *Index) Accounts() int        { return len(x.names) }
-func (x *Index) Exchanges() uint64    { return x.exchanges }
-func (x *Index) Window() (f, l int64) { return x.first, x.last }
+// Accounts returns how many accounts are known. They are numbered from 0 in the order in which they came.
+func (x *Index) Accounts() int { return len(x.names) }
+
+// Exchanges returns how many exchanges were observed.
+func (x *Index) Exchanges() uint64 { return x.exchanges }
+
+// Window returns the oldest and the newest exchange time observed, Unix ms; the newest is math.MinInt64 before any.
+func (x *Index) Window() (first, last int64) { return x.first, x.last }
 
 // Name returns the id of account a.
 func (x *Index) Name(a uint32) string { return x.names[a] }
