@@ -32,7 +32,7 @@ type Row struct {
 	Spec     string            `json:"spec,omitempty"` // what the campaign does, in words
 	Accounts int               `json:"accounts"`
 	Eligible bool              `json:"eligible"` // passes the other conditions for review: only these are ever judged by the score
-	Features campaign.Features `json:"features"`
+	Features campaign.Features `json:"-"`        // a row of a file has them under "features", null for NaN
 }
 
 const (
@@ -196,16 +196,14 @@ func (c *census) take(now time.Time) {
 		if len(ids) < minAccounts {
 			continue
 		}
-		honest, hostile := map[string]int{}, map[string]int{}
+		of := [2]map[string]int{{}, {}} // honest accounts by class, hostile ones by campaign
 		n := 0
 		for _, a := range ids {
-			if t := c.of[c.detector.Index().Name(a)]; t == nil {
-				honest["unknown"]++
-			} else if t.Campaign != "" {
-				hostile[t.Campaign]++
+			if t := c.of[c.detector.Index().Name(a)]; t.Campaign != "" {
+				of[1][t.Campaign]++
 				n++
 			} else {
-				honest[string(t.Class)]++
+				of[0][string(t.Class)]++
 			}
 		}
 		share := float64(n) / float64(len(ids))
@@ -215,11 +213,9 @@ func (c *census) take(now time.Time) {
 		f := g.Facts(c.detector.Index())
 		r := Row{World: c.seed, Group: g.ID, Day: now.Sub(c.start).Hours() / 24, Hostile: share >= mostlyHostile, Accounts: len(ids),
 			Eligible: f.OperatorRejected && f.Keys >= 2 && f.Vouched < 0.5, Features: g.Features()}
-		if r.Hostile {
-			r.Class = most(hostile)
+		if r.Class = most(of[0]); r.Hostile {
+			r.Class = most(of[1])
 			r.Spec = c.spec[r.Class]
-		} else {
-			r.Class = most(honest)
 		}
 		c.rows = append(c.rows, r)
 	}

@@ -37,10 +37,10 @@ type Model struct {
 
 // column is a feature in the regression, standardised to mean 0 and deviation 1 over eligible rows.
 type column struct {
-	feature  int
-	name     string
-	term     term
-	mean, sd float64
+	feature       int
+	name          string
+	term          term
+	mid, mean, sd float64 // mid: half-way between the means of the two kinds, for rows that do not know
 }
 
 // design is the rows as the regression sees them.
@@ -154,13 +154,16 @@ func (d *design) standardise(rows []Row) {
 		if t.sign == out {
 			continue
 		}
-		var x []float64
+		var x [2][]float64
 		for i := range rows {
-			if rows[i].Eligible {
-				x = append(x, rows[i].Features[f])
+			if v := rows[i].Features[f]; d.use[i] && !math.IsNaN(v) {
+				x[int(d.y[i])] = append(x[int(d.y[i])], v)
 			}
 		}
-		q := stats.Quantiles(x, 0.01, 0.99)
+		if len(x[0]) == 0 || len(x[1]) == 0 {
+			continue // one kind never shows it
+		}
+		q := stats.Quantiles(slices.Concat(x[0], x[1]), 0.01, 0.99)
 		if math.IsNaN(t.lo) {
 			t.lo = q[0]
 		}
@@ -168,18 +171,25 @@ func (d *design) standardise(rows []Row) {
 			t.hi = q[1]
 		}
 		t.hi = max(t.hi, t.lo)
-		for i := range x {
-			x[i] = clip(x[i], t)
+		mid := 0.0
+		for k := range x {
+			for i, v := range x[k] {
+				x[k][i] = clip(v, t)
+			}
+			mid += stat.Mean(x[k], nil) / 2
 		}
-		mean, sd := stat.PopMeanStdDev(x, nil)
-		d.columns = append(d.columns, column{f, n[0], t, mean, sd + 1e-3}) // a feature that never changes stays 0
+		mean, sd := stat.PopMeanStdDev(slices.Concat(x[0], x[1]), nil)
+		d.columns = append(d.columns, column{f, n[0], t, mid, mean, sd + 1e-3}) // a feature that never changes stays 0
 	}
-	flat := make([]float64, len(rows)*len(d.columns))
 	for i := range rows {
-		z := flat[i*len(d.columns) : (i+1)*len(d.columns)]
+		z := make([]float64, len(d.columns))
 		for j := range d.columns {
 			c := &d.columns[j]
-			z[j] = (clip(rows[i].Features[c.feature], c.term) - c.mean) / c.sd
+			v := clip(rows[i].Features[c.feature], c.term)
+			if math.IsNaN(v) {
+				v = c.mid
+			}
+			z[j] = (v - c.mean) / c.sd
 		}
 		d.z = append(d.z, z)
 	}
@@ -238,10 +248,9 @@ func score(beta, z []float64) float64 {
 	return s
 }
 
-// fit minimises the weighted logistic loss and ridge by accelerated projected gradient: Beck and Teboulle 2009, "A fast
-// iterative shrinkage-thresholding algorithm", with the projection on the signs as the proximal step, and a fresh start
-// when the momentum points uphill (O'Donoghue and Candes 2015). The intercept goes free of ridge. It returns early when
-// the context ends.
+// fit minimises the weighted logistic loss and ridge by accelerated projected gradient (Beck and Teboulle 2009, "A fast
+// iterative shrinkage-thresholding algorithm"), begun afresh when the momentum points uphill (O'Donoghue and Candes
+// 2015). The intercept goes free of ridge. It returns early when the context ends.
 func (d *design) fit(ctx context.Context, steps int) []float64 {
 	n := len(d.columns) + 1
 	b, v, g, next := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
@@ -323,7 +332,7 @@ func (d *design) weights(beta []float64) campaign.Weights {
 		}
 		raw := beta[1+j] / c.sd
 		w.Bias -= raw * c.mean
-		w.Coef[c.feature], w.Lo[c.feature], w.Hi[c.feature] = raw, c.term.lo, c.term.hi
+		w.Coef[c.feature], w.Lo[c.feature], w.Hi[c.feature], w.Mid[c.feature] = raw, c.term.lo, c.term.hi, c.mid
 	}
 	return w
 }

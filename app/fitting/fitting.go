@@ -34,9 +34,7 @@ type Options struct {
 
 func (o *Options) fill() error {
 	o.First, o.Worlds, o.Size = cmp.Or(o.First, FirstSeed), cmp.Or(o.Worlds, DefaultWorlds), cmp.Or(o.Size, DefaultSize)
-	if o.Workers <= 0 {
-		o.Workers = runtime.GOMAXPROCS(0)
-	}
+	o.Workers = cmp.Or(max(o.Workers, 0), runtime.GOMAXPROCS(0))
 	if o.Worlds < 2 {
 		return fmt.Errorf("fit on %d worlds: take at least 2, as each world is judged by weights fitted on others", o.Worlds)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"github.com/palladium-guard/palladium/traffic/campaign"
@@ -21,12 +22,24 @@ func header() []string {
 	return h
 }
 
+// line is a row as it is written.
+type line struct {
+	Row
+	Values []*float64 `json:"features"`
+}
+
 // WriteRows writes rows as JSON lines, for ReadRows, so that another fit need not play the worlds again.
 func WriteRows(w io.Writer, rows []Row) error {
 	enc := json.NewEncoder(w)
 	err := enc.Encode(header())
 	for i := 0; i < len(rows) && err == nil; i++ {
-		err = enc.Encode(&rows[i])
+		l := line{rows[i], make([]*float64, len(rows[i].Features))}
+		for f, v := range rows[i].Features {
+			if !math.IsNaN(v) {
+				l.Values[f] = &v
+			}
+		}
+		err = enc.Encode(&l)
 	}
 	return err
 }
@@ -35,20 +48,24 @@ func WriteRows(w io.Writer, rows []Row) error {
 func ReadRows(r io.Reader) ([]Row, error) {
 	dec := json.NewDecoder(r)
 	var h []string
-	if err := dec.Decode(&h); err != nil {
-		return nil, fmt.Errorf("read rows: %w", err)
+	if err := dec.Decode(&h); err != nil || !slices.Equal(h, header()) {
+		return nil, errors.New("read rows: they are of another release or no rows at all, collect them anew")
 	}
-	if !slices.Equal(h, header()) {
-		return nil, fmt.Errorf("read rows: they are of another release or no rows at all, collect them anew")
-	}
-	var rows []Row
-	for {
-		var row Row
-		if err := dec.Decode(&row); errors.Is(err, io.EOF) {
+	for rows := []Row(nil); ; {
+		var l line
+		if err := dec.Decode(&l); errors.Is(err, io.EOF) {
 			return rows, nil
 		} else if err != nil {
 			return nil, fmt.Errorf("read row %d: %w", len(rows)+1, err)
 		}
-		rows = append(rows, row)
+		if len(l.Values) != len(l.Features) {
+			return nil, fmt.Errorf("read row %d: it has %d features of %d, collect the rows anew", len(rows)+1, len(l.Values), len(l.Features))
+		}
+		for f, v := range l.Values {
+			if l.Features[f] = math.NaN(); v != nil {
+				l.Features[f] = *v
+			}
+		}
+		rows = append(rows, l.Row)
 	}
 }

@@ -23,7 +23,7 @@ func (m *Model) WriteWeights(w io.Writer) error {
 		if math.Abs(m.Weights.Coef[i]) < 5e-5 {
 			continue
 		}
-		fmt.Fprintf(&b, "%s\n    %q: {\"coef\": %.4f, \"lo\": %.4f, \"hi\": %.4f}", comma, n[0], m.Weights.Coef[i], m.Weights.Lo[i], m.Weights.Hi[i])
+		fmt.Fprintf(&b, "%s\n    %q: {\"coef\": %.4f, \"lo\": %.4f, \"hi\": %.4f, \"mid\": %.4f}", comma, n[0], m.Weights.Coef[i], m.Weights.Lo[i], m.Weights.Hi[i], m.Weights.Mid[i])
 		comma = ","
 	}
 	b.WriteString("\n  }\n}\n")
@@ -43,20 +43,15 @@ type Level struct {
 
 // AUC is the chance that an eligible row of a campaign scores higher than one of an honest group, ties counted half.
 func (m *Model) AUC() float64 {
-	var won, pairs float64
+	won := 0.0
 	honest := m.eligible(func(i int) bool { return !m.rows[i].Hostile })
-	for _, i := range m.eligible(func(i int) bool { return m.rows[i].Hostile }) {
+	hostile := m.eligible(func(i int) bool { return m.rows[i].Hostile })
+	for _, i := range hostile {
 		for _, j := range honest {
-			pairs++
-			switch cmp.Compare(m.scores[i], m.scores[j]) {
-			case 1:
-				won++
-			case 0:
-				won += 0.5
-			}
+			won += float64(1+cmp.Compare(m.scores[i], m.scores[j])) / 2
 		}
 	}
-	return won / pairs
+	return won / float64(len(hostile)*len(honest))
 }
 
 // Levels counts what scores above each threshold.
@@ -157,11 +152,7 @@ func (m *Model) worst(b *bytes.Buffer) {
 		fmt.Fprintf(b, "\n%s\n", title)
 		for _, i := range kinds[k][:min(listed, len(kinds[k]))] {
 			r := &m.rows[i]
-			fmt.Fprintf(b, "%7.2f  world %d day %.1f  %s of %d", m.scores[i], r.World, r.Day, r.Class, r.Accounts)
-			if r.Spec != "" {
-				fmt.Fprintf(b, ": %s", r.Spec)
-			}
-			b.WriteByte('\n')
+			fmt.Fprintf(b, "%7.2f  world %d day %.1f  %s of %d  %s\n", m.scores[i], r.World, r.Day, r.Class, r.Accounts, r.Spec)
 		}
 	}
 }

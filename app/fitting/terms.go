@@ -7,7 +7,6 @@ type sign int
 
 const (
 	out  sign = iota // left out
-	free             // either way
 	up               // more of it never speaks against extraction
 	down             // more of it never speaks for extraction
 )
@@ -28,26 +27,20 @@ func terms() map[string]term {
 	nan := math.NaN()
 	return map[string]term{
 		"cues":      {up, 0, 0.7, swapLoose},
-		"single":    {up, nan, nan, swapLoose},
-		"templated": {free, nan, nan, swapFirm},
-		"fresh":     {sign: out},
 		"flat":      {up, nan, nan, swapFirm},
 		"even":      {up, nan, nan, swapFirm},
 		"output":    {up, -0.6, 0.55, swapLoose},
 		"rho":       {up, nan, nan, swapFirm},
-		"topical":   {free, nan, 0.4, swapLoose},
 		"apart":     {up, nan, nan, swapFirm},
 		"size":      {up, nan, 6, swapFirm},
 		"pace":      {up, nan, nan, swapFirm},
 		"probing":   {up, 0, 1, swapFirm},
 		"system":    {down, -0.3, 0.2, swapLoose},
 		"tools":     {down, nan, nan, swapFirm},
-		"length":    {sign: out},
-		"varied":    {sign: out},
 		"central":   {down, 0, 1, swapLoose},
 		"payer":     {down, 0, 1, swapFirm},
 		"young":     {up, 0, 1, swapFirm},
-		"distinct":  {sign: out},
 		"reasoning": {up, 0, nan, swapFirm},
+		"single":    {}, "templated": {}, "topical": {}, "fresh": {}, "length": {}, "varied": {}, "distinct": {}, // left out
 	}
 }

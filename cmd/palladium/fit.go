@@ -22,7 +22,7 @@ func worldFit() *cobra.Command {
 		Short: "Fit the weights of the extraction score on random worlds",
 		Long: "Plays random worlds with a known truth through the detector, fits the weights of the extraction score on the groups that it forms,\n" +
 			"and says how well they part campaigns from honest groups of worlds that they were not fitted on. Worlds with even seeds are made of\n" +
-			"half 0 of the data; the others, and all when there are no data, of text that is made up. It takes about a quarter of an hour on two cores.",
+			"half 0 of the data; the others, and all when there are no data, of text that is made up. It takes five to ten minutes on two cores.",
 		Example: "  palladium world fit --data ../shared/data --out rules/extraction.json\n" +
 			"  palladium world fit --worlds 10 --rows rows.jsonl --out new.json && palladium world fit --from rows.jsonl --out again.json",
 		Args: cobra.NoArgs,
