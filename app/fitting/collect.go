@@ -213,17 +213,14 @@ func (c *census) take(now time.Time) {
 		f := g.Facts(c.detector.Index())
 		r := Row{World: c.seed, Group: g.ID, Day: now.Sub(c.start).Hours() / 24, Hostile: share >= mostlyHostile, Accounts: len(ids),
 			Eligible: f.OperatorRejected && f.Keys >= 2 && f.Vouched < 0.5, Features: g.Features()}
-		if r.Class = most(of[0]); r.Hostile {
-			r.Class = most(of[1])
-			r.Spec = c.spec[r.Class]
+		count := of[0]
+		if r.Hostile {
+			count = of[1]
 		}
+		r.Class = slices.MinFunc(slices.Collect(maps.Keys(count)), byCount(count))
+		r.Spec = c.spec[r.Class]
 		c.rows = append(c.rows, r)
 	}
-}
-
-// most returns the key with the highest count, of several the first in order.
-func most(count map[string]int) string {
-	return slices.MinFunc(slices.Collect(maps.Keys(count)), byCount(count))
 }
 
 // byCount orders keys by their count, the highest first, and then by name.
