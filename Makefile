@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 DATA      ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check format vet race fuzz modules bench eval fit clean
+.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state eval fit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +20,11 @@ build: ## build bin/palladium, stamped with version and commit
 
 demo: build ## find a campaign in a made-up world, end to end
 	bin/palladium demo --out out/demo
+
+readme: build ## put the output of the demo, trimmed, into README.md
+	@bin/palladium demo --out out/demo 2>/dev/null | awk -f .ci/readme.awk >out/demo/excerpt.txt
+	@sed -e '/output:begin/,/output:end/ { /output:/!d }' -e '/output:begin/r out/demo/excerpt.txt' README.md >out/demo/README.md
+	@cp out/demo/README.md README.md
 
 test: ## run all tests
 	$(GO) test ./...
@@ -55,11 +60,12 @@ modules:
 	$(GO) mod verify
 	$(GO) mod tidy -diff
 
+# GOGC as in cmd/palladium.
 bench: ## run the benchmarks of every stage and the end-to-end figure
-	$(GO) test -short -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem -timeout 60m ./...
+	GOGC=40 $(GO) test -short -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem -timeout 60m ./...
 
 bench-state: ## measure the state of a million accounts; needs 6 GB of memory and some minutes
-	$(GO) test -run '^$$' -bench 'State/accounts=1000000$$' -benchtime 1x -timeout 60m ./app
+	GOGC=40 $(GO) test -run '^$$' -bench 'State/accounts=1000000$$' -benchtime 1x -timeout 60m ./app
 
 eval: build ## measure on worlds with fixed seeds and write docs/EVALUATION.md
 	bin/palladium world evaluate --data $(DATA) --out docs/EVALUATION.md

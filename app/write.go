@@ -7,10 +7,11 @@ import (
 	"path/filepath"
 )
 
-// WriteFile writes a file whole or not at all: beside it under another name, forced to disk, then renamed. A file that
-// was there keeps its permissions; a path that is no regular file, such as a pipe, is written as it is.
+// WriteFile writes a file whole or not at all: beside it under another name, forced to disk, then renamed. A new file
+// can be read by its owner only, one that was there keeps its permissions; a path that is no regular file, such as a
+// pipe, is written as it is.
 func WriteFile(path string, write func(io.Writer) error) (err error) {
-	mode := os.FileMode(0o644)
+	mode := os.FileMode(0o600) // findings are personal data
 	if info, err := os.Stat(path); err == nil {
 		if !info.Mode().IsRegular() {
 			return writeInto(path, write)

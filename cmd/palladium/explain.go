@@ -21,9 +21,9 @@ func explainCommand() *cobra.Command {
 		Short: "Say why a campaign or an account is listed, or why it is not",
 		Long: "Says in plain words which evidence joined the campaign, linked group or account ID, what speaks against it, and what\n" +
 			"would have to change for it not to be listed. The findings come from a state, from a report, or from reading the\n" +
-			"traffic at PATH again.",
+			"traffic at PATH again. Without a state, each reading numbers the groups anew: ask there for an account.",
 		Example: "  palladium explain c0007 --state DIR\n  palladium explain acct-123 --report report.json\n" +
-			"  palladium explain c0007 logs/",
+			"  palladium explain acct-123 logs/",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, seen, err := in.findings(cmd, from, args[1:])
@@ -31,7 +31,7 @@ func explainCommand() *cobra.Command {
 				return err
 			}
 			o := textOptions(cmd.OutOrStdout())
-			o.Seen = seen
+			o.Seen, o.Explain = seen, in.explain(from)
 			err = report.Explain(cmd.OutOrStdout(), r, args[0], o)
 			if errors.Is(err, report.ErrUnknown) && seen == nil {
 				return &failure{status: statusFailed, err: err,
@@ -43,6 +43,17 @@ func explainCommand() *cobra.Command {
 	in.add(cmd)
 	cmd.Flags().StringVar(&from, "report", "", "take the findings from this `FILE`, made by scan --format json --detail")
 	return cmd
+}
+
+// explain is the command that explains an id from the source that was named.
+func (f *inputFlags) explain(from string) string {
+	switch {
+	case from != "":
+		return "palladium explain --report " + from
+	case f.state != "":
+		return "palladium explain --state " + f.state
+	}
+	return ""
 }
 
 type seenFunc = func(string) (palladium.MemberDetail, bool)

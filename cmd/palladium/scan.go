@@ -189,7 +189,10 @@ func (f *scanFlags) print(w io.Writer, r *palladium.Report, rejects []palladium.
 		return report.JSON(w, r)
 	}
 	o := textOptions(w)
-	o.Rejects, o.HTMLPath = rejects, f.html
+	o.Rejects, o.HTMLPath, o.Explain = rejects, f.html, f.in.explain("")
+	if o.Explain == "" { // another reading of the traffic would number the groups anew
+		o.Explain = "scan with --state DIR, then palladium explain --state DIR"
+	}
 	return report.Text(w, r, o)
 }
 
