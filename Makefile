@@ -24,7 +24,7 @@ demo: build ## find a campaign in a made-up world, end to end
 readme: build ## put the output of the demo, trimmed, into README.md
 	@bin/palladium demo --out out/demo 2>/dev/null | awk -f .ci/readme.awk >out/demo/excerpt.txt
 	@sed -e '/output:begin/,/output:end/ { /output:/!d }' -e '/output:begin/r out/demo/excerpt.txt' README.md >out/demo/README.md
-	@cp out/demo/README.md README.md
+	@mv out/demo/README.md README.md
 
 test: ## run all tests
 	$(GO) test ./...

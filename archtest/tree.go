@@ -45,7 +45,7 @@ type Tree struct {
 	Packages []*Package // by folder
 }
 
-// Parse reads every Go file of the module in fsys. It skips hidden folders, testdata, vendor, bin, node_modules and
+// Parse reads every Go file of the module in fsys. It skips hidden folders, testdata, vendor, bin, out, node_modules and
 // generated code in gen folders.
 func Parse(fsys fs.FS) (*Tree, error) {
 	mod, err := fs.ReadFile(fsys, "go.mod")
@@ -81,7 +81,7 @@ func Parse(fsys fs.FS) (*Tree, error) {
 
 func skipped(folder string) bool {
 	return strings.HasPrefix(folder, ".") || strings.HasPrefix(folder, "_") ||
-		slices.Contains([]string{"testdata", "vendor", "bin", "node_modules", "gen"}, folder)
+		slices.Contains([]string{"testdata", "vendor", "bin", "out", "node_modules", "gen"}, folder)
 }
 
 func (t *Tree) add(fsys fs.FS, p string, byDir map[string]*Package) error {
