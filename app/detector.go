@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/palladium-guard/palladium"
@@ -151,6 +152,10 @@ func (d *Detector) Report(rejected int64) *palladium.Report {
 
 func whyNot(c *palladium.Campaign) string {
 	if n := len(c.Detail.WhyStage); n > 0 {
+		// A rule's line reads: stage (rule): yes: the policy's sentence.
+		if _, why, ok := strings.Cut(c.Detail.WhyStage[n-1], ": yes: "); ok {
+			return why
+		}
 		return c.Detail.WhyStage[n-1]
 	}
 	return "its use is what benign linked groups do"
