@@ -16,11 +16,8 @@ import (
 // FirstSeed is the seed of the first world. Worlds of the evaluation have other seeds.
 const FirstSeed = 301
 
-// The defaults of Options.
-const (
-	DefaultWorlds = 76
-	DefaultSize   = 4000
-)
+// DefaultWorlds and DefaultSize are what Options that leave them out get.
+const DefaultWorlds, DefaultSize = 76, 4000
 
 // Options say which worlds to play.
 type Options struct {

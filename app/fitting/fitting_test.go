@@ -256,7 +256,7 @@ func TestScenarios(t *testing.T) {
 
 // A short run from beginning to end parts campaigns from honest groups of a world that it was not fitted on.
 func TestRun(t *testing.T) {
-	opt := Options{Worlds: 2, Size: 600, Workers: 2}
+	opt := Options{Worlds: 2, First: 301, Size: 450, Workers: 2}
 	rows, err := Collect(context.Background(), opt)
 	if err != nil {
 		t.Fatal(err)
@@ -290,7 +290,7 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	alone, _, err := book.play(context.Background(), FirstSeed+1, opt.Size)
+	alone, _, err := book.play(context.Background(), opt.First+1, opt.Size)
 	if err != nil {
 		t.Fatal(err)
 	}
