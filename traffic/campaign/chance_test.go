@@ -81,14 +81,14 @@ func TestLooksShareOneBudget(t *testing.T) {
 	tr.prepare(x, x.Background(), uint32(now/palladium.SlotMillis))
 	g := fitted(tr, x, numbers(0, 16), now)
 	var want float64
-	for k := 1.0; k <= 80; k++ {
+	for k := 1.0; k <= 66; k++ {
 		tr.try(g, x, now)
 		want += g.trial.e / (k * (k + 1))
 		if math.Abs(g.structE-want) > 1e-9*want {
 			t.Fatalf("look %v: e-value %v, want %v", k, g.structE, want)
 		}
 	}
-	if tr.tried != 1 || g.looks != 80 || len(g.Trials) > 64 {
+	if tr.tried != 1 || g.looks != 66 || len(g.Trials) > 64 {
 		t.Errorf("%d groups tried, %d looks, %d trials kept", tr.tried, g.looks, len(g.Trials))
 	}
 	g.dayE = 3

@@ -107,8 +107,8 @@ func within(g *Group, lo, hi uint32) (in, out int) {
 }
 
 func TestPlantedBlockIsFound(t *testing.T) {
-	for seed := range uint64(4) {
-		x, now := people(seed, 240, crew{"bot", 24, ""})
+	for seed := range uint64(2) {
+		x, now := people(seed, 160, crew{"bot", 24, ""})
 		tr := examined(t, x, now)
 		if len(tr.groups) != 1 {
 			t.Fatalf("seed %d: %d groups", seed, len(tr.groups))
@@ -125,7 +125,7 @@ func TestPlantedBlockIsFound(t *testing.T) {
 
 func TestIndependentAccountsAreNotOne(t *testing.T) {
 	for seed := range uint64(20) {
-		x, now := people(100+seed, 200)
+		x, now := people(100+seed, 130)
 		for _, g := range examined(t, x, now).groups {
 			if g.Rejected {
 				t.Errorf("seed %d: %d independent accounts are said to act as one: e %.3g, p %v", seed, len(g.members), g.E(), g.trial.p)
@@ -135,7 +135,7 @@ func TestIndependentAccountsAreNotOne(t *testing.T) {
 }
 
 func TestTwoCrewsStayApart(t *testing.T) {
-	x, now := people(5, 240, crew{"a", 16, ""}, crew{"b", 16, ""})
+	x, now := people(5, 160, crew{"a", 16, ""}, crew{"b", 16, ""})
 	tr := examined(t, x, now)
 	if len(tr.groups) != 2 {
 		t.Fatalf("%d groups", len(tr.groups))
@@ -177,7 +177,7 @@ func numbers(lo, hi uint32) (out []uint32) {
 }
 
 func TestGuestsArePeeled(t *testing.T) {
-	x, now := people(6, 240, crew{"a", 24, ""}, crew{"b", 6, ""})
+	x, now := people(6, 160, crew{"a", 24, ""}, crew{"b", 6, ""})
 	tr := New(Options{Seed: 1})
 	tr.prepare(x, x.Background(), uint32(now/palladium.SlotMillis))
 	g := fitted(tr, x, numbers(0, 30), now)
@@ -207,7 +207,7 @@ func TestVouchedGuestsAreDismissed(t *testing.T) {
 
 // Two fragments of one crew are one group after a look.
 func TestFragmentsAreAbsorbed(t *testing.T) {
-	x, now := people(8, 240, crew{"a", 24, ""})
+	x, now := people(8, 160, crew{"a", 24, ""})
 	tr := examined(t, x, now)
 	g := tr.groups[0]
 	h := &Group{ID: "c0009", Born: g.Born - 5, dayE: 1, extractP: 1, model: g.model, decidedAt: 3, drawn: 40}

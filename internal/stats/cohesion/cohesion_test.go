@@ -20,7 +20,7 @@ func crowd(r *rand.Rand, n, dealt int) *Sample {
 	for i := range n + dealt {
 		var row Row
 		var v Vector
-		rate := math.Exp(1.2 * r.NormFloat64())
+		rate := math.Exp(1 + 1.5*r.NormFloat64())
 		for t := range s.Slots {
 			if i < n {
 				row[t] = poisson(r, rate*2*r.Float64())
