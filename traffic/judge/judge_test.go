@@ -23,8 +23,8 @@ func load(t testing.TB, text string) *judge.Policy {
 // caught are the facts of a campaign that the default policy acts on.
 func caught() judge.Facts {
 	return judge.Facts{
-		Accounts: 412, OperatorP: 1e-9, OperatorE: 1e7, OperatorRejected: true, ExtractionP: 0.004, ExtractionScore: 5.5, Keys: 2,
-		Families: []string{"template", "schedule"}, Weight: map[string]float64{"template": 9, "schedule": 4},
+		Accounts: 412, OperatorP: 1e-9, OperatorE: 1e7, OperatorRejected: true, ExtractionP: 0.004, ExtractionScore: 5.5, Keys: 3,
+		Families: []string{"network", "template", "schedule"}, Weight: map[string]float64{"network": 8, "template": 9, "schedule": 4},
 		Exchanges: 90_000, Tokens: palladium.Tokens{Input: 1e7, Output: 3e7}, Hours: 300, Days: 12,
 		Calibrated: true, References: 240, ReferenceFloor: 1.0 / 241, Linked: true, Whole: true,
 	}
@@ -40,6 +40,7 @@ func TestDefaultPolicy(t *testing.T) {
 		says   string // in the reasons
 	}{
 		{"a campaign", func(f *judge.Facts) {}, palladium.StageAct, "proven-extraction", "one operator runs these accounts"},
+		{"two keys", func(f *judge.Facts) { f.Keys = 2 }, palladium.StageReview, "likely-extraction", "keys = 2, wanted at least 3 [act_keys]"},
 		{"one key", func(f *judge.Facts) { f.Keys = 1 }, palladium.StageWatch, "not-decided-yet", "keys = 1, wanted at least 2 [min_keys]"},
 		{"two families of one key", func(f *judge.Facts) { f.Families = []string{"template", "twins"} }, palladium.StageWatch, "not-decided-yet", "keys = 1"},
 		{"one vouched account", func(f *judge.Facts) { f.Vouched = 0.01 }, palladium.StageReview, "likely-extraction", "vouched = 0.01, wanted exactly 0"},
