@@ -190,23 +190,21 @@ func TestRowsReadBack(t *testing.T) {
 }
 
 // Whatever is read without an error can be written, and read again as the same.
-func FuzzReadRows(f *testing.F) {
+func TestReadRowsRoundTrip(t *testing.T) {
 	var b bytes.Buffer
 	if err := WriteRows(&b, []Row{{World: 1, Group: "g1", Class: "tool", Accounts: 6}}); err != nil {
-		f.Fatal(err)
+		t.Fatal(err)
 	}
-	f.Add(b.Bytes())
-	f.Add([]byte("[]"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		rows, err := ReadRows(bytes.NewReader(data))
+	for _, data := range []string{b.String(), "[]", "{", "", "null"} {
+		rows, err := ReadRows(strings.NewReader(data))
 		if err != nil {
-			return
+			continue
 		}
 		text := written(t, rows)
 		if again, err := ReadRows(strings.NewReader(text)); err != nil || written(t, again) != text {
 			t.Fatalf("%v: %+v, want %+v", err, again, rows)
 		}
-	})
+	}
 }
 
 func TestFitNeedsBothKinds(t *testing.T) {
