@@ -155,13 +155,15 @@ func (f *scanFlags) run(cmd *cobra.Command, paths []string) error {
 	if r == nil {
 		return explainError(failed)
 	}
+	var page error // told after the report is out: a full disk must not cost the findings
 	if f.html != "" {
-		if err := writePage(f.html, r, paths, watch.sample); err != nil {
-			return err
-		}
+		page = writePage(f.html, r, paths, watch.sample)
 	}
 	if err := f.print(cmd.OutOrStdout(), r, watch.sample); err != nil {
 		return err
+	}
+	if page != nil {
+		return page
 	}
 	if failed != nil {
 		return explainError(failed)
