@@ -40,11 +40,12 @@ func Rooms() []Room {
 		Engine: {
 			"report",
 			"traffic/dialect", "traffic/measure", "traffic/linkage", "traffic/campaign", "traffic/judge", "traffic/verdict",
-			"weights/manifest", "weights/signing", "weights/inspect", "weights/lineage", "weights/custody", "weights/seal",
+			"traffic/extraction", "traffic/restrict", "traffic/budget",
+			"weights/manifest", "weights/signing", "weights/inspect", "weights/lineage", "weights/compare", "weights/custody", "weights/seal",
 			"proof/ledger", "proof/watermark", "proof/attribution", "proof/stix", "proof/match", "proof/assurance",
 		},
 		Door: {
-			"traffic/tap", "traffic/gateway", "weights/attest", "weights/mount", "weights/egress", "proof/taxii",
+			"traffic/tap", "traffic/gateway", "weights/attest", "weights/guard", "weights/mount", "weights/egress", "proof/taxii",
 			"api", "console", "notify", "world",
 		},
 	} {
