@@ -154,6 +154,13 @@ type Share struct {
 	Share float64 `json:"share"`
 }
 
+// LinkedUse is how a group of linked accounts uses the model: what campaigns and benign groups are compared by.
+type LinkedUse struct {
+	Features []float64 // what was measured, in the order of the test that measured it; NaN for what the traffic does not show
+	Score    float64   // log-odds of extraction that the features come to
+	Accounts int
+}
+
 // OperatorTrial is one window of the one-operator test. E is its e-value; windows multiply.
 type OperatorTrial struct {
 	From     time.Time `json:"from"`

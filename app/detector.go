@@ -12,6 +12,7 @@ import (
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/traffic/campaign"
 	"github.com/palladium-guard/palladium/traffic/campaign/brief"
+	"github.com/palladium-guard/palladium/traffic/extraction"
 	"github.com/palladium-guard/palladium/traffic/judge"
 	"github.com/palladium-guard/palladium/traffic/linkage"
 )
@@ -21,7 +22,7 @@ type DetectorOptions struct {
 	Hash       func(family byte, s string) uint64 // the installation's keyed hash
 	Without    map[palladium.Family]bool
 	Policy     *judge.Policy
-	Weights    campaign.Weights
+	Weights    extraction.Weights
 	RecallBits int           // see linkage.Options
 	Every      time.Duration // exchange time between two looks at what changed; 0 means an hour
 }
@@ -54,7 +55,7 @@ func (o *DetectorOptions) linkage() linkage.Options {
 }
 
 func (o *DetectorOptions) campaign() campaign.Options {
-	return campaign.Options{Seed: 1, Without: o.Without, Weights: o.Weights}
+	return campaign.Options{Seed: 1, Without: o.Without, Extraction: extraction.New(o.Weights)}
 }
 
 // Describe takes in what is known of an account.

@@ -13,11 +13,11 @@ import (
 
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/rules"
-	"github.com/palladium-guard/palladium/traffic/campaign"
 	"github.com/palladium-guard/palladium/traffic/dialect"
 	"github.com/palladium-guard/palladium/traffic/dialect/litellm"
 	"github.com/palladium-guard/palladium/traffic/dialect/native"
 	"github.com/palladium-guard/palladium/traffic/dialect/otlp"
+	"github.com/palladium-guard/palladium/traffic/extraction"
 	"github.com/palladium-guard/palladium/traffic/judge"
 	"github.com/palladium-guard/palladium/traffic/measure"
 	"github.com/palladium-guard/palladium/traffic/tap/file"
@@ -146,7 +146,7 @@ func (s *scan) prepare() error {
 	if s.cues, err = measure.ParseCues(bytes.NewReader(rules.Cues())); err != nil {
 		return fmt.Errorf("read the cues that the program carries: %w", err)
 	}
-	weights, err := campaign.ParseWeights(rules.Extraction())
+	weights, err := extraction.ParseWeights(rules.Extraction())
 	if err != nil {
 		return fmt.Errorf("read the weights that the program carries: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/app"
 	"github.com/palladium-guard/palladium/traffic/campaign"
+	"github.com/palladium-guard/palladium/traffic/extraction"
 	"github.com/palladium-guard/palladium/world"
 	"github.com/palladium-guard/palladium/world/score"
 )
@@ -46,7 +47,7 @@ func owned(c world.Class) bool {
 }
 
 // groups lists the detector's groups with what they truly are.
-func groups(d *app.Detector, who *people, w *campaign.Weights) []group {
+func groups(d *app.Detector, who *people, w *extraction.Weights) []group {
 	var out []group
 	for _, g := range d.Tracker().Groups() {
 		accounts, _ := g.Members()
@@ -75,7 +76,7 @@ func groups(d *app.Detector, who *people, w *campaign.Weights) []group {
 			}
 		}
 		x.truth = who.nature(d, accounts)
-		f := g.Features()
+		f := extraction.Features(g.Features())
 		x.score = terms(w, &f)
 		out = append(out, x)
 	}
@@ -93,13 +94,13 @@ func most[K cmp.Ordered](m map[K]int) (best K) {
 }
 
 // terms lists what moves the extraction score by a quarter or more, the lowest first.
-func terms(w *campaign.Weights, f *campaign.Features) string {
+func terms(w *extraction.Weights, f *extraction.Features) string {
 	type term struct {
 		name string
 		v    float64
 	}
 	var list []term
-	for i, n := range campaign.FeatureNames() {
+	for i, n := range extraction.Names() {
 		if v := w.Coef[i] * min(max(f[i], w.Lo[i]), w.Hi[i]); v <= -0.25 || v >= 0.25 {
 			list = append(list, term{n[0], v})
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/app"
 	"github.com/palladium-guard/palladium/rules"
-	"github.com/palladium-guard/palladium/traffic/campaign"
+	"github.com/palladium-guard/palladium/traffic/extraction"
 	"github.com/palladium-guard/palladium/traffic/judge"
 	"github.com/palladium-guard/palladium/traffic/measure"
 	"github.com/palladium-guard/palladium/world"
@@ -22,7 +22,7 @@ import (
 type settings struct {
 	cues    *measure.Cues
 	policy  *judge.Policy
-	weights campaign.Weights
+	weights extraction.Weights
 	corpus  *world.Corpus
 	hosting func(asn uint32) bool
 }
@@ -36,7 +36,7 @@ func newSettings(opt *Options) (*settings, error) {
 	if s.policy, err = judge.Load(rules.Policy()); err != nil {
 		return nil, fmt.Errorf("read the policy that the binary carries: %w", err)
 	}
-	if s.weights, err = campaign.ParseWeights(rules.Extraction()); err != nil {
+	if s.weights, err = extraction.ParseWeights(rules.Extraction()); err != nil {
 		return nil, fmt.Errorf("read the weights that the binary carries: %w", err)
 	}
 	if s.corpus, err = opt.corpus(); err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/palladium-guard/palladium/app"
 	"github.com/palladium-guard/palladium/internal/stats"
 	"github.com/palladium-guard/palladium/rules"
-	"github.com/palladium-guard/palladium/traffic/campaign"
+	"github.com/palladium-guard/palladium/traffic/extraction"
 	"github.com/palladium-guard/palladium/traffic/judge"
 	"github.com/palladium-guard/palladium/traffic/measure"
 	"github.com/palladium-guard/palladium/world"
@@ -24,15 +24,15 @@ import (
 
 // Row is one group of accounts as the detector saw it at one time, with the truth.
 type Row struct {
-	World    uint64            `json:"world"` // seed
-	Group    string            `json:"group"` // id, unique in its world
-	Day      float64           `json:"day"`   // days since the start of the world
-	Hostile  bool              `json:"hostile"`
-	Class    string            `json:"class"`          // the campaign's id, or the class of most of the honest accounts
-	Spec     string            `json:"spec,omitempty"` // what the campaign does, in words
-	Accounts int               `json:"accounts"`
-	Eligible bool              `json:"eligible"` // passes the other conditions for review: only these are ever judged by the score
-	Features campaign.Features `json:"-"`        // a row of a file has them under "features", null for NaN
+	World    uint64              `json:"world"` // seed
+	Group    string              `json:"group"` // id, unique in its world
+	Day      float64             `json:"day"`   // days since the start of the world
+	Hostile  bool                `json:"hostile"`
+	Class    string              `json:"class"`          // the campaign's id, or the class of most of the honest accounts
+	Spec     string              `json:"spec,omitempty"` // what the campaign does, in words
+	Accounts int                 `json:"accounts"`
+	Eligible bool                `json:"eligible"` // passes the other conditions for review: only these are ever judged by the score
+	Features extraction.Features `json:"-"`        // a row of a file has them under "features", null for NaN
 }
 
 const (
@@ -50,7 +50,7 @@ const (
 type rulebook struct {
 	cues    *measure.Cues
 	policy  *judge.Policy
-	weights campaign.Weights
+	weights extraction.Weights
 	real    *world.Corpus // nil without data
 }
 
@@ -103,7 +103,7 @@ func openRules(opt *Options) (*rulebook, error) {
 	if b.policy, err = judge.Load(rules.Policy()); err != nil {
 		return nil, fmt.Errorf("read the policy that the binary carries: %w", err)
 	}
-	if b.weights, err = campaign.ParseWeights(rules.Extraction()); err != nil {
+	if b.weights, err = extraction.ParseWeights(rules.Extraction()); err != nil {
 		return nil, err
 	}
 	if opt.Data != nil {
@@ -212,7 +212,7 @@ func (c *census) take(now time.Time) {
 		}
 		f := g.Facts(c.detector.Index())
 		r := Row{World: c.seed, Group: g.ID, Day: now.Sub(c.start).Hours() / 24, Hostile: share >= mostlyHostile, Accounts: len(ids),
-			Eligible: f.OperatorRejected && f.Keys >= 2 && f.Vouched < 0.5, Features: g.Features()}
+			Eligible: f.OperatorRejected && f.Keys >= 2 && f.Vouched < 0.5, Features: extraction.Features(g.Features())}
 		count := of[0]
 		if r.Hostile {
 			count = of[1]

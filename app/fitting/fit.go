@@ -11,7 +11,7 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"github.com/palladium-guard/palladium/internal/stats"
-	"github.com/palladium-guard/palladium/traffic/campaign"
+	"github.com/palladium-guard/palladium/traffic/extraction"
 )
 
 // The settings of the regression.
@@ -28,7 +28,7 @@ const (
 
 // Model is what was fitted, with the score of every row by weights that were fitted on other worlds.
 type Model struct {
-	Weights campaign.Weights
+	Weights extraction.Weights
 	rows    []Row
 	scores  []float64 // held out
 	columns []column
@@ -149,7 +149,7 @@ func (d *design) enough(rows []int) error {
 // standardise sets columns and z.
 func (d *design) standardise(rows []Row) {
 	table := terms()
-	for f, n := range campaign.FeatureNames() {
+	for f, n := range extraction.Names() {
 		t := table[n[0]]
 		if t.sign == out {
 			continue
@@ -323,8 +323,8 @@ func (d *design) curvature() float64 {
 }
 
 // weights turns coefficients of standardised features into those of the features themselves.
-func (d *design) weights(beta []float64) campaign.Weights {
-	w := campaign.Weights{Bias: beta[0]}
+func (d *design) weights(beta []float64) extraction.Weights {
+	w := extraction.Weights{Bias: beta[0]}
 	for j := range d.columns {
 		c := &d.columns[j]
 		if beta[1+j] == 0 {

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/palladium-guard/palladium/internal/stats"
-	"github.com/palladium-guard/palladium/traffic/campaign"
+	"github.com/palladium-guard/palladium/traffic/extraction"
 )
 
 // slot returns the index of a feature.
@@ -149,7 +149,7 @@ func TestWeightsReadBack(t *testing.T) {
 	if err := m.WriteWeights(&b); err != nil {
 		t.Fatal(err)
 	}
-	w, err := campaign.ParseWeights(b.Bytes())
+	w, err := extraction.ParseWeights(b.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +267,7 @@ func TestRun(t *testing.T) {
 	if err := m.WriteWeights(&b); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := campaign.ParseWeights(b.Bytes()); err != nil {
+	if _, err := extraction.ParseWeights(b.Bytes()); err != nil {
 		t.Fatal(err)
 	}
 	b.Reset()

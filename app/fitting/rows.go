@@ -8,7 +8,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/palladium-guard/palladium/traffic/campaign"
+	"github.com/palladium-guard/palladium/traffic/extraction"
 )
 
 const rowSchema = "palladium.fitting-rows/v1"
@@ -16,7 +16,7 @@ const rowSchema = "palladium.fitting-rows/v1"
 // header is the first line of a file of rows, its schema and its features: rows of other features would be read amiss.
 func header() []string {
 	h := []string{rowSchema}
-	for _, n := range campaign.FeatureNames() {
+	for _, n := range extraction.Names() {
 		h = append(h, n[0])
 	}
 	return h

@@ -10,16 +10,16 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/palladium-guard/palladium/traffic/campaign"
+	"github.com/palladium-guard/palladium/traffic/extraction"
 )
 
-// WriteWeights writes the weights in the format that campaign.ParseWeights reads: features in the order of
-// campaign.FeatureNames, those without influence left out.
+// WriteWeights writes the weights in the format that extraction.ParseWeights reads: features in the order of
+// extraction.Names, those without influence left out.
 func (m *Model) WriteWeights(w io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "{\n  \"version\": 1,\n  \"bias\": %.4f,\n  \"features\": {", m.Weights.Bias)
 	comma := ""
-	for i, n := range campaign.FeatureNames() {
+	for i, n := range extraction.Names() {
 		if math.Abs(m.Weights.Coef[i]) < 5e-5 {
 			continue
 		}

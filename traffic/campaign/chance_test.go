@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/palladium-guard/palladium"
@@ -110,56 +109,6 @@ func TestDissolvedGroupsCount(t *testing.T) {
 		tr.conclude()
 		if got := tr.groups[0].Rejected; got != c.want {
 			t.Errorf("e %v among %d: rejected %v", c.e, c.tried, got)
-		}
-	}
-}
-
-func TestExtractionAgainstReferences(t *testing.T) {
-	refs := func(n, accounts int, score float64) (out []reference) {
-		for i := range n {
-			out = append(out, reference{score: score - float64(i)/1000, accounts: accounts})
-		}
-		return out
-	}
-	for _, c := range []struct {
-		name  string
-		refs  []reference
-		score float64
-		size  int
-		p     float64
-		n     int
-	}{
-		{"nothing to compare with", nil, 9, 20, 1, 0},
-		{"beyond all: the floor", refs(19, 20, -2), 1, 20, 1.0 / 20, 19},
-		{"below all", refs(19, 20, 5), 1, 20, 1, 19},
-		{"few of like size: all count", append(refs(99, 20, -2), refs(100, 900, 5)...), 1, 20, 101.0 / 200, 199},
-		{"enough of like size: they alone count", append(refs(100, 20, -2), refs(100, 900, 5)...), 1, 20, 1.0 / 101, 100},
-	} {
-		tr := &Tracker{refs: c.refs}
-		if p, n := tr.extractionP(c.score, c.size); math.Abs(p-c.p) > 1e-12 || n != c.n {
-			t.Errorf("%s: p %v of %d, want %v of %d", c.name, p, n, c.p, c.n)
-		}
-	}
-}
-
-func TestParseWeights(t *testing.T) {
-	for _, c := range []struct{ name, text, want string }{
-		{"good", `{"version": 1, "bias": -2, "features": {"cues": {"coef": 3, "lo": 0, "hi": 1}}}`, ""},
-		{"no json", `nothing`, "read the extraction weights"},
-		{"other version", `{"version": 2}`, "version 2"},
-		{"unknown key", `{"version": 1, "prior": 3}`, "prior"},
-		{"unknown feature", `{"version": 1, "features": {"cue": {}}}`, "1 of its features"},
-	} {
-		w, err := ParseWeights([]byte(c.text))
-		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
-			t.Errorf("%s: %v", c.name, err)
-		}
-		if c.want == "" {
-			for _, s := range []struct{ cues, score float64 }{{0.5, -0.5}, {7, 1}, {-7, -2}} {
-				if got := w.Score(&Features{ftCues: s.cues}); got != s.score {
-					t.Errorf("score of %v is %v, want %v", s.cues, got, s.score)
-				}
-			}
 		}
 	}
 }

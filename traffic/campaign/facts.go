@@ -42,7 +42,7 @@ const (
 func (g *Group) Facts(pop Population) Facts {
 	f := Facts{
 		Accounts: len(g.members), OperatorE: g.E(), OperatorP: min(1, 1/math.Max(g.E(), 1e-300)), OperatorRejected: g.Rejected,
-		ExtractionP: g.extractP, ExtractionScore: g.score, Weight: map[palladium.Family]float64{},
+		ExtractionP: g.extractP, ExtractionScore: g.use.Score, Weight: map[palladium.Family]float64{},
 		References: g.compared, Calibrated: g.compared >= MinReferences, Trials: len(g.Trials), First: math.MaxInt64,
 	}
 	keys := map[palladium.Key]bool{}
@@ -93,6 +93,14 @@ func (g *Group) Facts(pop Population) Facts {
 		f.Collisions = g.trial.inside / math.Max(g.trial.expect, 1)
 	}
 	return f
+}
+
+func most(m map[uint32]int) int {
+	n := 0
+	for _, k := range m {
+		n = max(n, k)
+	}
+	return n
 }
 
 // support is the mean weight of family f over the members and the share of members with 2 nats or more.
@@ -208,17 +216,20 @@ func (g *Group) Beginning() (hours, nats float64) {
 	return g.model.onset.Hours(), float64(g.model.onset.Gain)
 }
 
-// Features returns the inputs of the extraction score as of the last fit.
-func (g *Group) Features() Features { return g.features }
+// Features returns what the extraction test measured at the last fit, in the order of its Names. It is not to be changed.
+func (g *Group) Features() []float64 { return g.use.Features }
 
 // Why returns the policy's reasons for the stage.
 func (g *Group) Why() []string { return g.why }
 
+// FeatureNames returns the name and the meaning of each feature of the extraction test.
+func (t *Tracker) FeatureNames() [][2]string { return t.opt.Extraction.Names() }
+
 // References returns the features of the benign linked groups that campaigns are compared with, and how many of them
 // the operator vouches for.
-func (t *Tracker) References() (features []Features, vouched int) {
+func (t *Tracker) References() (features [][]float64, vouched int) {
 	for i := range t.refs {
-		features = append(features, t.refs[i].features)
+		features = append(features, t.refs[i].Features)
 		if t.refs[i].vouched {
 			vouched++
 		}

@@ -248,15 +248,14 @@ func (t *Tracker) gauge(g *Group, pop Population, newest uint32, now int64) {
 		slices.Sort(accounts)
 	}
 	t.fitPool.load(pop, accounts, newest)
-	g.features = featuresOf(pop, &t.fitPool, len(g.members), t.usual)
+	g.use = t.use(pop, &t.fitPool, len(g.members))
 	g.Changed = now
 	g.fitted.accounts, g.fitted.at, g.fitted.exchanges = len(g.members), now, 0
 	for _, m := range g.members {
 		g.fitted.exchanges += uint64(pop.Profile(m.account).Exchanges)
 	}
-	g.score = t.opt.Weights.Score(&g.features)
-	p, n := t.extractionP(g.score, len(g.members))
-	g.calm = vouched(pop, accounts) >= 0.5 || n >= MinReferences && p > 0.2 && g.score < 0
+	p, n := t.pValue(g)
+	g.calm = vouched(pop, accounts) >= 0.5 || n >= MinReferences && p > 0.2 && g.use.Score < 0
 }
 
 // day tests the loads of the last 24 hours among the members as they were enrolled before: fresh data on a frozen

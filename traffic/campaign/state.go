@@ -29,7 +29,7 @@ func (t *Tracker) Save(w io.Writer) error {
 }
 
 // Load reads a tracker that Save wrote, over a population of the given numbers of accounts and tokens. opt must be as
-// it was, but for the Weights. The caller vouches for the stream with a checksum: Load refuses what would make the
+// it was, but for the weights within Extraction. The caller vouches for the stream with a checksum: Load refuses what would make the
 // tracker fail later, not what is merely false.
 func Load(r io.Reader, opt Options, accounts, tokens int) (*Tracker, error) {
 	t := New(opt)
@@ -39,13 +39,19 @@ func Load(r io.Reader, opt Options, accounts, tokens int) (*Tracker, error) {
 	if t.pcg == nil {
 		return nil, fmt.Errorf("load the groups: %w: no random numbers", errState)
 	}
+	features := len(t.opt.Extraction.Names())
+	for i := range t.refs {
+		if len(t.refs[i].Features) != features {
+			return nil, fmt.Errorf("load the groups: %w: a reference", errState)
+		}
+	}
 	for _, tok := range t.naturals {
 		if int64(tok) >= int64(tokens) {
 			return nil, fmt.Errorf("load the groups: %w: a token", errState)
 		}
 	}
 	for _, g := range t.groups {
-		if g == nil || len(g.weights) < len(g.members) {
+		if g == nil || len(g.weights) < len(g.members) || len(g.use.Features) != features {
 			return nil, fmt.Errorf("load the groups: %w: a group", errState)
 		}
 		for _, a := range g.extra {

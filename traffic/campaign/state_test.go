@@ -14,7 +14,7 @@ import (
 func grown() *Tracker {
 	t := New(Options{Seed: 3})
 	t.naturals, t.seenNat, t.calAt, t.calN, t.next, t.tried = []uint32{4, 9}, 2, 77, 1, 2, 2
-	t.refs = []reference{{score: -1.5, accounts: 8, vouched: true}, {score: 2}}
+	t.refs = []reference{{palladium.LinkedUse{Score: -1.5, Accounts: 8}, true}, {palladium.LinkedUse{Score: 2}, false}}
 	for i := range 2 {
 		g := &Group{ID: groupID(i + 1), Born: 5, dayE: 1, stage: palladium.StageWatch, decidedAt: int64(i), why: []string{"because"},
 			Trials: []palladium.OperatorTrial{{From: time.UnixMilli(9).UTC(), Accounts: 8, P: 0.5, E: 2}}}

@@ -11,9 +11,9 @@ import (
 
 // Options set up a Tracker.
 type Options struct {
-	Seed    uint64 // of the random sets that groups are compared with
-	Without map[palladium.Family]bool
-	Weights Weights // of the extraction score
+	Seed       uint64 // of the random sets that groups are compared with
+	Without    map[palladium.Family]bool
+	Extraction ExtractionTest // nil: no group is taken for extraction
 }
 
 // Tracker holds the groups found so far.
@@ -25,7 +25,6 @@ type Tracker struct {
 	naturals []uint32 // tokens that join accounts: where reference groups come from
 	seenNat  uint64
 	refs     []reference
-	usual    usual
 	calAt    int64
 	calN     int
 	next     int
@@ -39,6 +38,9 @@ type Tracker struct {
 
 // New returns a tracker without groups.
 func New(opt Options) *Tracker {
+	if opt.Extraction == nil {
+		opt.Extraction = unanswered{}
+	}
 	pcg := rand.NewPCG(opt.Seed, 1)
 	t := &Tracker{opt: opt, owner: map[uint32]*Group{}, pcg: pcg, rng: rand.New(pcg)}
 	for f := range t.without {
@@ -68,9 +70,8 @@ type Group struct {
 	dayE      float64 // e-values of the days since, multiplied
 	dayAt     int64
 	Trials    []palladium.OperatorTrial
-	Rejected  bool // the e-BH procedure rules out independence
-	features  Features
-	score     float64
+	Rejected  bool                // the e-BH procedure rules out independence
+	use       palladium.LinkedUse // as of the last fit
 	extractP  float64
 	compared  int
 	stage     palladium.Stage
@@ -112,7 +113,7 @@ func (t *Tracker) Examine(now int64, pop Population, seeds []Seed, sample []uint
 	t.groups = slices.DeleteFunc(t.groups, func(g *Group) bool { return len(g.members) < minAccounts })
 	if now-t.calAt >= 6*3600*1000 || len(t.naturals) >= t.calN+t.calN/4+8 {
 		t.calAt, t.calN = now, len(t.naturals)
-		t.calibrate(pop, newest, t.usual)
+		t.calibrate(pop, newest)
 		changed = true
 	}
 	if changed {
@@ -130,7 +131,7 @@ func (t *Tracker) prepare(pop Population, sample []uint32, newest uint32) {
 	some = slices.Clone(some)
 	slices.Sort(some)
 	t.bg.pool.load(pop, some, newest)
-	t.usual = usualOf(pop, some)
+	t.opt.Extraction.Usual(profiles(pop, some))
 }
 
 // naturalLimit bounds the tokens remembered as places to look for reference groups.
@@ -373,7 +374,7 @@ func (t *Tracker) conclude() {
 	rejected := stats.EBH(es, alphaOperator)
 	for i, g := range t.groups {
 		g.Rejected = rejected[i]
-		g.score = t.opt.Weights.Score(&g.features)
-		g.extractP, g.compared = t.extractionP(g.score, len(g.members))
+		g.use.Score = t.opt.Extraction.Score(g.use.Features)
+		g.extractP, g.compared = t.pValue(g)
 	}
 }

@@ -38,7 +38,7 @@ func Campaign(t *campaign.Tracker, g *campaign.Group, pop campaign.Population, n
 	b := &teller{t: t, g: g, pop: pop, names: names, shared: g.Shared(), features: map[string]float64{}}
 	b.accounts, b.membership = g.Members()
 	values := g.Features()
-	for i, n := range campaign.FeatureNames() {
+	for i, n := range t.FeatureNames() {
 		b.features[n[0]] = values[i]
 	}
 	stage, decidedAt, drawn := g.Stage()

@@ -102,11 +102,11 @@ func (b *teller) detail(f *campaign.Facts, order []int) *palladium.Detail {
 }
 
 // ranges puts each feature beside the reference groups'.
-func (b *teller) ranges(refs []campaign.Features) []palladium.Feature {
+func (b *teller) ranges(refs [][]float64) []palladium.Feature {
 	own := b.g.Features()
 	out := make([]palladium.Feature, 0, len(own))
 	vals := make([]float64, 0, len(refs))
-	for i, n := range campaign.FeatureNames() {
+	for i, n := range b.t.FeatureNames() {
 		if math.IsNaN(own[i]) {
 			continue // the traffic does not show it
 		}

@@ -1,15 +1,15 @@
-package campaign
+package extraction
 
 import (
 	"math"
-	"slices"
 
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/internal/sketch"
 	"github.com/palladium-guard/palladium/internal/stats"
+	"github.com/palladium-guard/palladium/internal/stats/cohesion"
 )
 
-// The features of the extraction test, each an average over a group's accounts or exchanges.
+// The features of the test, each an average over a group's accounts or exchanges.
 const (
 	ftCues = iota
 	ftSingle
@@ -36,11 +36,11 @@ const (
 	featureCount
 )
 
-// Features are the inputs of the extraction score, in the order of FeatureNames; NaN for what the traffic does not show.
+// Features are the inputs of the score, in the order of Names; NaN for what the traffic does not show.
 type Features [featureCount]float64
 
-// FeatureNames returns the name and meaning of each feature.
-func FeatureNames() [featureCount][2]string {
+// Names returns the name and meaning of each feature.
+func Names() [featureCount][2]string {
 	return [featureCount][2]string{
 		{"cues", "requests that ask for reasoning, grading or training data (square root of their share)"},
 		{"single", "requests of one turn, beyond the usual share"},
@@ -67,42 +67,17 @@ func FeatureNames() [featureCount][2]string {
 	}
 }
 
-// Weights are the coefficients of the extraction score, a log-odds: Bias + sum of Coef[i] * feature i, after each
-// feature is clipped to [Lo[i], Hi[i]]. A feature that the traffic does not show (NaN) counts as Mid[i], half-way
-// between the classes. They are fitted by ridge logistic regression on simulated groups.
-type Weights struct {
-	Bias   float64
-	Coef   Features
-	Lo, Hi Features
-	Mid    Features
-}
-
-// Score returns the log-odds that the group's use is extraction rather than that of a benign linked group. It orders
-// groups; what it is worth is said by the reference groups.
-func (w *Weights) Score(f *Features) float64 {
-	s := w.Bias
-	for i, c := range w.Coef {
-		v := f[i]
-		if math.IsNaN(v) {
-			v = w.Mid[i]
-		}
-		s += c * min(max(v, w.Lo[i]), w.Hi[i])
-	}
-	return s
-}
-
 // usual is the population's habit that features are measured against.
 type usual struct {
 	single, system, output, words float64
 	reasoning                     bool // reasoning tokens are counted at all
 }
 
-func usualOf(pop Population, sample []uint32) usual {
+func usualOf(sample []*palladium.Profile) usual {
 	var u usual
 	var single, system, n float64
 	outs, words := make([]float64, 0, len(sample)), make([]float64, 0, len(sample))
-	for _, a := range sample {
-		p := pop.Profile(a)
+	for _, p := range sample {
 		if p.Exchanges == 0 {
 			continue
 		}
@@ -129,16 +104,14 @@ func usualOf(pop Population, sample []uint32) usual {
 	return u
 }
 
-// featuresOf measures the group. p holds the same accounts laid out; it may be a sample of a large group.
-func featuresOf(pop Population, p *pool, size int, u usual) Features {
+func measure(group []*palladium.Profile, s *cohesion.Sample, size int, u usual) Features {
 	var f Features
 	var n, cues, single, templated, repeats, output, withOut, probes, system, tools, words, pace float64
 	var hours [24]float64
 	var lengths [12]float64
 	var young, dated, distinct, told, reasoning float64
 	orgs, nets, payers := map[uint32]int{}, map[uint32]int{}, map[uint32]int{}
-	for _, a := range p.acc {
-		pr := pop.Profile(a)
+	for _, pr := range group {
 		e := float64(pr.Exchanges)
 		n += e
 		var c float64
@@ -180,26 +153,26 @@ func featuresOf(pop Population, p *pool, size int, u usual) Features {
 	if n == 0 {
 		return f
 	}
-	m := float64(len(p.acc))
+	m := float64(len(group))
 	f[ftCues] = math.Sqrt(cues / n)
 	f[ftSingle] = single/n - u.single
 	f[ftTemplated] = templated / n
 	f[ftFresh] = 1 - repeats/n
 	f[ftFlat] = 1 - stats.Harmonic(hours[:])
-	all := make([]int, len(p.acc))
+	all := make([]int, len(group))
 	for i := range all {
 		all[i] = i
 	}
-	f[ftEven] = -p.Spread(all)
+	f[ftEven] = -s.Spread(all)
 	unknown := math.NaN()
 	f[ftOutput] = unknown
 	if withOut > 0 {
 		f[ftOutput] = math.Log(max(output/withOut, 1) / u.output)
 	}
-	if len(p.acc) >= 2 {
-		x := p.Cross(all)
+	if len(group) >= 2 {
+		x := s.Cross(all)
 		f[ftTopical] = math.Sqrt(max(x, 0))
-		if within, ok := p.Within(); ok {
+		if within, ok := s.Within(); ok {
 			f[ftRho] = min(max(x/max(within, 0.01), -0.5), 1.5)
 		}
 	}
@@ -243,90 +216,4 @@ func most(m map[uint32]int) int {
 		n = max(n, k)
 	}
 	return n
-}
-
-// reference is a benign linked group that campaigns are compared with.
-type reference struct {
-	score    float64
-	accounts int
-	features Features
-	vouched  bool
-}
-
-// MinReferences is the least number of reference groups that the extraction test can be calibrated on.
-const MinReferences = 20
-
-// calibrate measures groups of accounts that one thing joins and no campaign claims: an office behind one address, an
-// organisation, the users of one tool, a class. naturals are the tokens that joined them.
-func (t *Tracker) calibrate(pop Population, newest uint32, u usual) {
-	covered := map[uint32]bool{}
-	t.refs = t.refs[:0]
-	var p pool
-	var buf []uint32
-	for _, tok := range t.naturals {
-		k := pop.Token(tok)
-		if k.Holders < minAccounts || k.Holders > 2000 || len(t.refs) >= 400 {
-			continue
-		}
-		buf = pop.Holders(tok, 200, buf[:0])
-		if !t.eligible(pop, buf, covered) {
-			continue
-		}
-		for _, a := range buf {
-			covered[a] = true
-		}
-		slices.Sort(buf)
-		p.load(pop, buf, newest)
-		r := reference{accounts: int(k.Holders), vouched: vouched(pop, buf) > 0.5}
-		r.features = featuresOf(pop, &p, int(k.Holders), u)
-		r.score = t.opt.Weights.Score(&r.features)
-		t.refs = append(t.refs, r)
-	}
-}
-
-// eligible reports whether the accounts can serve as a reference: enough use, and neither a suspected campaign nor
-// accounts that another reference already covers.
-func (t *Tracker) eligible(pop Population, accounts []uint32, covered map[uint32]bool) bool {
-	var claimed, seen, drawn int
-	for _, a := range accounts {
-		if g := t.owner[a]; g != nil && g.suspect() {
-			claimed++
-		}
-		if covered[a] {
-			seen++
-		}
-		drawn += int(pop.Profile(a).Exchanges)
-	}
-	n := len(accounts)
-	return n >= minAccounts && claimed*5 <= n && seen*2 <= n && drawn >= 3*n
-}
-
-func vouched(pop Population, accounts []uint32) float64 {
-	n := 0
-	for _, a := range accounts {
-		if pop.Profile(a).Relation != 0 {
-			n++
-		}
-	}
-	return float64(n) / float64(max(len(accounts), 1))
-}
-
-// extractionP is the conformal p-value of the group's score among the reference groups: those of like size where
-// there are enough, else all. It also returns how many it was compared with.
-func (t *Tracker) extractionP(score float64, size int) (float64, int) {
-	var like, all []float64
-	for i := range t.refs {
-		r := &t.refs[i]
-		all = append(all, r.score)
-		if r.accounts*5 >= size && r.accounts <= size*5 {
-			like = append(like, r.score)
-		}
-	}
-	if len(like) >= 100 {
-		all = like
-	}
-	if len(all) == 0 {
-		return 1, 0
-	}
-	return stats.Conformal(all, score), len(all)
 }

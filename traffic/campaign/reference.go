@@ -1,0 +1,118 @@
+package campaign
+
+import (
+	"slices"
+
+	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/internal/stats/cohesion"
+)
+
+// ExtractionTest answers the second question: is it extraction, given one operator? It says nothing of how groups are
+// found. Features are numbers whose meaning Names tells.
+type ExtractionTest interface {
+	// Names returns the name and the meaning of each feature.
+	Names() [][2]string
+	// Usual takes in a sample of all accounts, which Measure compares with. It comes before the first Measure, and
+	// again at every look.
+	Usual(sample []*palladium.Profile)
+	// Measure returns the features of a group of size accounts; group and s hold the same accounts, all or a sample.
+	Measure(group []*palladium.Profile, s *cohesion.Sample, size int) []float64
+	// Score returns the log-odds of extraction that features come to.
+	Score(features []float64) float64
+	// PValue compares a group with benign linked groups; it also returns with how many. Without any, p is 1.
+	PValue(score float64, accounts int, references []palladium.LinkedUse) (p float64, compared int)
+}
+
+// unanswered is the test of a tracker that was given none: nothing is measured, and no group differs from others.
+type unanswered struct{}
+
+func (unanswered) Names() [][2]string                                            { return nil }
+func (unanswered) Usual([]*palladium.Profile)                                    {}
+func (unanswered) Measure([]*palladium.Profile, *cohesion.Sample, int) []float64 { return nil }
+func (unanswered) Score([]float64) float64                                       { return 0 }
+func (unanswered) PValue(float64, int, []palladium.LinkedUse) (p float64, n int) { return 1, 0 }
+
+// use measures the accounts laid out in p, of a group of the given size.
+func (t *Tracker) use(pop Population, p *pool, size int) palladium.LinkedUse {
+	u := palladium.LinkedUse{Features: t.opt.Extraction.Measure(profiles(pop, p.acc), &p.Sample, size), Accounts: size}
+	u.Score = t.opt.Extraction.Score(u.Features)
+	return u
+}
+
+func profiles(pop Population, accounts []uint32) []*palladium.Profile {
+	out := make([]*palladium.Profile, len(accounts))
+	for i, a := range accounts {
+		out[i] = pop.Profile(a)
+	}
+	return out
+}
+
+// reference is a benign linked group that campaigns are compared with.
+type reference struct {
+	palladium.LinkedUse
+	vouched bool
+}
+
+// MinReferences is the least number of reference groups that the extraction test can be calibrated on.
+const MinReferences = 20
+
+// calibrate measures groups of accounts that one thing joins and no campaign claims: an office behind one address, an
+// organisation, the users of one tool, a class. naturals are the tokens that joined them.
+func (t *Tracker) calibrate(pop Population, newest uint32) {
+	covered := map[uint32]bool{}
+	t.refs = t.refs[:0]
+	var p pool
+	var buf []uint32
+	for _, tok := range t.naturals {
+		k := pop.Token(tok)
+		if k.Holders < minAccounts || k.Holders > 2000 || len(t.refs) >= 400 {
+			continue
+		}
+		buf = pop.Holders(tok, 200, buf[:0])
+		if !t.eligible(pop, buf, covered) {
+			continue
+		}
+		for _, a := range buf {
+			covered[a] = true
+		}
+		slices.Sort(buf)
+		p.load(pop, buf, newest)
+		t.refs = append(t.refs, reference{t.use(pop, &p, int(k.Holders)), vouched(pop, buf) > 0.5})
+	}
+}
+
+// eligible reports whether the accounts can serve as a reference: enough use, and neither a suspected campaign nor
+// accounts that another reference already covers.
+func (t *Tracker) eligible(pop Population, accounts []uint32, covered map[uint32]bool) bool {
+	var claimed, seen, drawn int
+	for _, a := range accounts {
+		if g := t.owner[a]; g != nil && g.suspect() {
+			claimed++
+		}
+		if covered[a] {
+			seen++
+		}
+		drawn += int(pop.Profile(a).Exchanges)
+	}
+	n := len(accounts)
+	return n >= minAccounts && claimed*5 <= n && seen*2 <= n && drawn >= 3*n
+}
+
+func vouched(pop Population, accounts []uint32) float64 {
+	n := 0
+	for _, a := range accounts {
+		if pop.Profile(a).Relation != 0 {
+			n++
+		}
+	}
+	return float64(n) / float64(max(len(accounts), 1))
+}
+
+// pValue is the group's extraction p-value among the references, with how many it was compared.
+func (t *Tracker) pValue(g *Group) (p float64, compared int) {
+	uses := make([]palladium.LinkedUse, len(t.refs))
+	for i := range t.refs {
+		uses[i] = t.refs[i].LinkedUse
+	}
+	return t.opt.Extraction.PValue(g.use.Score, len(g.members), uses)
+}
