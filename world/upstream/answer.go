@@ -67,7 +67,7 @@ func (x *exchange) draw(q ask) *answer {
 	f := x.fault
 	name, _, _ := strings.Cut(q.model, "!")
 	h := sha256.New()
-	for _, t := range append([]string{name, f.Tag}, q.text...) {
+	for _, t := range append([]string{name}, q.text...) {
 		h.Write(binary.AppendUvarint(nil, uint64(len(t))))
 		h.Write([]byte(t))
 	}
