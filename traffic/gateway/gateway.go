@@ -1,3 +1,142 @@
 // Package gateway is the only inline code: it stands between callers and a model's server, knows who calls, holds them
 // to policy, budget and verdict, passes answers on as they come, and observes.
+//
+// DESIGN.md beside this file says what was weighed.
 package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options are the parts that a Gateway works with. Those that are nil are left out.
+type Options struct {
+	Config  Config        // filled and checked
+	Callers Authenticator // nil refuses everybody
+	Strip   []string      // caller's headers, in canonical form, that identify and are not to be passed on
+	Log     *slog.Logger  // what the operator should know; never text or secrets
+}
+
+// Gateway serves callers. It is safe for concurrent use.
+type Gateway struct {
+	log      *slog.Logger
+	current  atomic.Pointer[snapshot]
+	meters   *meters
+	held     atomic.Int64 // bytes of request bodies
+	inFlight atomic.Int64
+	draining atomic.Bool
+
+	mu    sync.Mutex // one reload at a time
+	base  context.Context
+	stop  context.CancelFunc
+	watch context.CancelFunc // ends the health checks of the current snapshot
+}
+
+// snapshot is all that can be reloaded. It never changes; an exchange keeps the one that it began with.
+type snapshot struct {
+	cfg     *Config
+	callers Authenticator
+	strip   []string
+	routes  *table
+	pool    *pool
+}
+
+// New returns a Gateway that serves by opt. Close ends it.
+func New(opt Options) (*Gateway, error) {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	g := &Gateway{log: opt.Log, meters: newMeters()}
+	g.base, g.stop = context.WithCancel(context.Background())
+	if err := g.Reload(opt); err != nil {
+		g.stop()
+		return nil, err
+	}
+	return g, nil
+}
+
+// Reload puts opt in place of what was served by, whole or not at all. Exchanges that are open end as they began. The
+// logger stays.
+func (g *Gateway) Reload(opt Options) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	cfg := opt.Config
+	cfg.Fill()
+	if err := cfg.Check(); err != nil {
+		return err
+	}
+	var old *pool
+	if s := g.current.Load(); s != nil {
+		old = s.pool
+	}
+	p, err := newPool(&cfg, old)
+	if err != nil {
+		return err
+	}
+	s := &snapshot{cfg: &cfg, callers: opt.Callers, strip: opt.Strip, pool: p, routes: newTable(&cfg, g.meters)}
+	if g.watch != nil {
+		g.watch()
+	}
+	var ctx context.Context
+	ctx, g.watch = context.WithCancel(g.base)
+	for _, u := range p.all {
+		if u.cfg.Health.Path != "" {
+			go u.watch(ctx, g.log)
+		}
+	}
+	g.current.Store(s)
+	if old != nil {
+		old.close()
+	}
+	return nil
+}
+
+// Drain has readiness say no from now on. What comes is served until the listener closes.
+func (g *Gateway) Drain() { g.draining.Store(true) }
+
+// InFlight is the number of exchanges being served.
+func (g *Gateway) InFlight() int64 { return g.inFlight.Load() }
+
+// Close ends health checks and idle connections. The server in front has been shut down before.
+func (g *Gateway) Close() {
+	g.stop()
+	g.current.Load().pool.close()
+}
+
+// ServeHTTP serves one exchange.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{g: g, s: g.current.Load(), w: w, r: r, start: time.Now(), id: newID()}
+	n := g.inFlight.Add(1)
+	defer x.finish()
+	if n > int64(x.s.cfg.Limits.InFlight) {
+		x.refuse(busy("gateway.busy"))
+		return
+	}
+	if f := x.serve(); f != nil {
+		x.refuse(f)
+	}
+}
+
+// identity turns an Authenticator's error into a refusal.
+func identity(err error) *refusal {
+	f := &refusal{status: http.StatusUnauthorized, reason: "credential.invalid", says: "The credential is not valid."}
+	switch {
+	case errors.Is(err, ErrNoCredential):
+		f.reason, f.says = "credential.missing", "Send a key as Authorization: Bearer, x-api-key or api-key."
+	case errors.Is(err, ErrExpired):
+		f.reason, f.says = "credential.expired", "The credential has expired."
+	case errors.Is(err, ErrRevoked):
+		f.reason, f.says = "credential.revoked", "The credential was revoked."
+	case errors.Is(err, ErrAmbiguous):
+		f.reason, f.says = "credential.ambiguous", "The request carries two different credentials: send one."
+	case errors.Is(err, ErrIdentity):
+		return &refusal{status: http.StatusServiceUnavailable, reason: "credential.unavailable",
+			says: "Identities cannot be checked at the moment. Try again soon.", after: time.Second, retry: true}
+	}
+	return f
+}

@@ -1,0 +1,198 @@
+// Package config reads the one configuration file. Each section is a type of the package that it configures; this one
+// knows only where the sections stand, and refuses what it does not know.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/palladium-guard/palladium/traffic/gateway"
+)
+
+// MaxBytes is the largest file that is read.
+const MaxBytes = 4 << 20
+
+// ErrConfig is wrapped by every error of Parse.
+var ErrConfig = errors.New("configuration refused")
+
+// File is the configuration, section by section.
+type File struct {
+	Gateway gateway.Config `yaml:"gateway"`
+}
+
+// Parse reads a configuration. Keys that are not known or come twice, values of another type and a second document are
+// refused with their line. What the values must satisfy is each section's own to check. An empty file is an empty File.
+func Parse(data []byte) (*File, error) {
+	if len(data) > MaxBytes {
+		return nil, fmt.Errorf("%w: longer than %d bytes", ErrConfig, MaxBytes)
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, more yaml.Node
+	f := &File{}
+	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+		return f, nil
+	} else if err != nil {
+		return nil, refused(err)
+	}
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%w: keep one document in the file: a second one follows", ErrConfig)
+	}
+	if len(doc.Content) != 1 || doc.Content[0].Tag == "!!null" {
+		return f, nil
+	}
+	if err := known(doc.Content[0], reflect.TypeFor[File](), ""); err != nil {
+		return nil, err
+	}
+	if err := doc.Decode(f); err != nil {
+		return nil, refused(err)
+	}
+	return f, nil
+}
+
+// refused makes one line of the parser's error. Values are not quoted, since one may be a secret in the wrong place.
+func refused(err error) error {
+	var wrong *yaml.TypeError
+	if errors.As(err, &wrong) {
+		var all []error
+		for _, line := range wrong.Errors {
+			all = append(all, errors.New(unquoted(line)))
+		}
+		return fmt.Errorf("%w: %w", ErrConfig, errors.Join(all...))
+	}
+	return fmt.Errorf("%w: %s", ErrConfig, unquoted(strings.TrimPrefix(err.Error(), "yaml: ")))
+}
+
+// unquoted takes the quoted value out of a message of the parser, such as: cannot unmarshal !!str `abc` into int.
+func unquoted(s string) string {
+	from := strings.IndexByte(s, '`')
+	to := strings.LastIndexByte(s, '`')
+	if from >= 0 && to > from {
+		s = s[:from] + "value" + s[to+1:]
+	}
+	return strings.ReplaceAll(s, "cannot unmarshal", "wrong type: cannot read")
+}
+
+// known refuses mapping keys of n that t has no field for.
+func known(n *yaml.Node, t reflect.Type, path string) error {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if n.Kind == yaml.AliasNode {
+		return fmt.Errorf("%w: line %d: write the value out: aliases are not understood", ErrConfig, n.Line)
+	}
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[yaml.Unmarshaler]()) {
+		return nil
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		if n.Kind != yaml.MappingNode {
+			if n.Tag == "!!null" {
+				return nil
+			}
+			return fmt.Errorf("%w: line %d: write %s as `key: value` lines", ErrConfig, n.Line, place(path))
+		}
+		fields := fieldsOf(t)
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key := n.Content[i]
+			ft, ok := fields[key.Value]
+			if !ok {
+				return unknown(key, path, fields)
+			}
+			if err := known(n.Content[i+1], ft, strings.TrimPrefix(path+"."+key.Value, ".")); err != nil {
+				return err
+			}
+		}
+	case reflect.Slice, reflect.Array:
+		if n.Kind == yaml.SequenceNode {
+			for i, c := range n.Content {
+				if err := known(c, t.Elem(), fmt.Sprintf("%s[%d]", path, i+1)); err != nil {
+					return err
+				}
+			}
+		}
+	case reflect.Map:
+		if n.Kind == yaml.MappingNode {
+			for i := 0; i+1 < len(n.Content); i += 2 {
+				if err := known(n.Content[i+1], t.Elem(), strings.TrimPrefix(path+"."+n.Content[i].Value, ".")); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func place(path string) string {
+	if path == "" {
+		return "the file"
+	}
+	return path
+}
+
+func fieldsOf(t reflect.Type) map[string]reflect.Type {
+	out := make(map[string]reflect.Type, t.NumField())
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, opts, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		switch {
+		case !f.IsExported() || name == "-":
+		case opts == "inline":
+			for k, v := range fieldsOf(f.Type) {
+				out[k] = v
+			}
+		case name == "":
+			out[strings.ToLower(f.Name)] = f.Type
+		default:
+			out[name] = f.Type
+		}
+	}
+	return out
+}
+
+func unknown(key *yaml.Node, path string, fields map[string]reflect.Type) error {
+	hint := ""
+	best := 1 + len(key.Value)/2
+	for name := range fields {
+		if d := distance(key.Value, name); d < best || d == best && hint != "" && name < hint {
+			best, hint = d, name
+		}
+	}
+	if hint != "" {
+		hint = fmt.Sprintf(": did you mean %q?", hint)
+	}
+	return fmt.Errorf("%w: line %d: unknown key %q in %s%s", ErrConfig, key.Line, clip(key.Value), place(path), hint)
+}
+
+func clip(s string) string {
+	if len(s) > 40 {
+		return s[:40] + "…"
+	}
+	return s
+}
+
+// distance is the number of letters to change, insert or remove to make b of a (Levenshtein 1966).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		last := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := last
+			if a[i] != b[j] {
+				cost++
+			}
+			last = row[j+1]
+			row[j+1] = min(cost, row[j]+1, last+1)
+		}
+	}
+	return row[len(b)]
+}

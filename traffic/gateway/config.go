@@ -1,0 +1,315 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Config is the gateway section of the configuration file. Its zero value, filled by Fill, serves on the loopback
+// address without TLS.
+type Config struct {
+	Listen    string           `yaml:"listen"` // host:port for callers
+	TLS       TLS              `yaml:"tls"`
+	Admin     Admin            `yaml:"admin"`
+	Limits    Limits           `yaml:"limits"`
+	Upstreams []UpstreamConfig `yaml:"upstreams"`
+	Routes    []RouteConfig    `yaml:"routes"`
+	Models    []ModelConfig    `yaml:"models"`
+	Failure   Failure          `yaml:"failure"`    // what routes do that say nothing of their own
+	Appeal    string           `yaml:"appeal"`     // address given with every refusal that a verdict causes
+	KeepAlive time.Duration    `yaml:"keep_alive"` // silence after which a stream is kept alive; negative: never
+	Observe   Observe          `yaml:"observe"`
+}
+
+// TLS names the files of the callers' listener. They are read again when they change.
+type TLS struct {
+	Certificate string `yaml:"certificate"` // PEM, leaf first
+	Key         string `yaml:"key"`
+	ClientCA    string `yaml:"client_ca"`    // PEM; with it callers may present certificates
+	RequireCert bool   `yaml:"require_cert"` // refuse connections without one
+	Cleartext2  bool   `yaml:"h2c"`          // speak HTTP/2 without TLS too, for a proxy in front
+}
+
+// Admin is the operator's listener.
+type Admin struct {
+	Listen    string `yaml:"listen"`     // host:port; empty: none
+	TokenFile string `yaml:"token_file"` // holds the bearer token that every admin endpoint but health wants
+}
+
+// Observe says what becomes of finished exchanges.
+type Observe struct {
+	Off    bool  `yaml:"off"`
+	Queue  int   `yaml:"queue"`  // exchanges that may wait to be measured
+	Memory Bytes `yaml:"memory"` // bytes of text that may wait with them
+	Answer Bytes `yaml:"answer"` // bytes of an answer that are measured
+}
+
+// Limits bound what a caller can make the gateway hold.
+type Limits struct {
+	Header       Bytes         `yaml:"header"`         // request line and headers
+	Body         Bytes         `yaml:"body"`           // of a request
+	Memory       Bytes         `yaml:"memory"`         // request bodies held at once, all callers together
+	Answer       Bytes         `yaml:"answer"`         // of an answer that policy must see whole before it passes
+	InFlight     int           `yaml:"in_flight"`      // exchanges at once
+	HeaderTime   time.Duration `yaml:"header_time"`    // to receive the headers
+	BodyTime     time.Duration `yaml:"body_time"`      // to receive the body
+	FirstByte    time.Duration `yaml:"first_byte"`     // for the upstream's response headers
+	Idle         time.Duration `yaml:"idle"`           // silence of the upstream within an answer
+	Write        time.Duration `yaml:"write"`          // for the caller to take what was sent
+	KeepOpen     time.Duration `yaml:"keep_open"`      // a caller's connection without a request
+	Connect      time.Duration `yaml:"connect"`        // to an upstream
+	UpstreamIdle time.Duration `yaml:"upstream_idle"`  // an upstream's connection without a request
+	Streams      int           `yaml:"h2_streams"`     // of one HTTP/2 connection at once
+	Drain        time.Duration `yaml:"drain"`          // for open answers when the gateway stops
+	DrainNotice  time.Duration `yaml:"drain_notice"`   // between "not ready" and the end of new connections
+	Longest      time.Duration `yaml:"longest_answer"` // of any exchange; 0: no bound
+}
+
+// UpstreamConfig is one server of models.
+type UpstreamConfig struct {
+	Name       string        `yaml:"name"`
+	URL        string        `yaml:"url"`    // https://host[:port][/prefix]; a trailing /v1 is the same as none
+	Weight     int           `yaml:"weight"` // share among those that serve a model; 1 when not given
+	Models     []string      `yaml:"models"` // with '*'; empty: all
+	SecretFile string        `yaml:"secret_file"`
+	SecretEnv  string        `yaml:"secret_env"`
+	Auth       string        `yaml:"auth"` // header for the secret: bearer, x-api-key, api-key; empty: the dialect's own
+	Health     Health        `yaml:"health"`
+	CA         string        `yaml:"ca"` // PEM file of authorities to trust in place of the system's
+	Timeout    time.Duration `yaml:"first_byte"`
+}
+
+// Health is how an upstream is watched.
+type Health struct {
+	Path    string        `yaml:"path"` // asked with GET; 2xx is healthy; empty: only watched by its answers
+	Every   time.Duration `yaml:"every"`
+	Fails   int           `yaml:"fails"`   // connection failures or failed checks in a row that take it out
+	Eject   time.Duration `yaml:"eject"`   // first time out; doubles up to 16 times as long
+	Timeout time.Duration `yaml:"timeout"` // of a check
+}
+
+// RouteConfig changes a built-in endpoint or opens another path.
+type RouteConfig struct {
+	Path    string   `yaml:"path"`    // as in the request; a trailing * opens all below
+	Methods []string `yaml:"methods"` // of an opened path; GET when not given
+	Open    *bool    `yaml:"open"`    // false denies a built-in endpoint
+	Failure Failure  `yaml:"failure"`
+	Dialect string   `yaml:"dialect"` // openai or anthropic: whose errors an opened path speaks
+}
+
+// ModelConfig is what the gateway must know of a model.
+type ModelConfig struct {
+	Name   string `yaml:"name"`   // with '*'; the first that fits counts
+	Output int64  `yaml:"output"` // most tokens that one answer can have
+}
+
+// Failure is what a route does when a part that it depends on, such as the verdict table, cannot be had.
+type Failure string
+
+// The ways to fail.
+const (
+	FailOpen   Failure = "open"   // serve as if there were no verdicts
+	FailClosed Failure = "closed" // refuse with 503
+)
+
+// Bytes is a size. In YAML it is a number of bytes, or one with a unit: 64KiB, 32MiB, 1GiB, 10MB.
+type Bytes int64
+
+// UnmarshalYAML reads a size.
+func (b *Bytes) UnmarshalYAML(n *yaml.Node) error {
+	v, err := parseBytes(n.Value)
+	if err != nil {
+		return fmt.Errorf("line %d: %w", n.Line, err)
+	}
+	*b = v
+	return nil
+}
+
+func parseBytes(s string) (Bytes, error) {
+	unit := int64(1)
+	for _, u := range []struct {
+		name string
+		size int64
+	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}} {
+		if rest, ok := strings.CutSuffix(s, u.name); ok {
+			s, unit = strings.TrimSpace(rest), u.size
+			break
+		}
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 || n > (1<<62)/unit {
+		return 0, errors.New("write a size such as 65536, 64KiB or 32MiB")
+	}
+	return Bytes(n * unit), nil
+}
+
+func or[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Fill puts the defaults where nothing was said.
+func (c *Config) Fill() {
+	or(&c.Listen, "127.0.0.1:8080")
+	or(&c.Failure, FailOpen)
+	or(&c.KeepAlive, 15*time.Second)
+	or(&c.Observe.Queue, 4096)
+	or(&c.Observe.Memory, 64<<20)
+	or(&c.Observe.Answer, 16<<10)
+	l := &c.Limits
+	or(&l.Header, 64<<10)
+	or(&l.Body, 32<<20)
+	or(&l.Memory, 1<<30)
+	or(&l.Answer, 64<<20)
+	or(&l.InFlight, 20_000)
+	or(&l.HeaderTime, 10*time.Second)
+	or(&l.BodyTime, 60*time.Second)
+	or(&l.FirstByte, 10*time.Minute)
+	or(&l.Idle, 5*time.Minute)
+	or(&l.Write, time.Minute)
+	or(&l.KeepOpen, 2*time.Minute)
+	or(&l.Connect, 5*time.Second)
+	// Uvicorn, in front of most model servers, closes a connection after 5 s without a request, and a request sent at that
+	// moment is lost: so the gateway lets go first.
+	or(&l.UpstreamIdle, 4*time.Second)
+	or(&l.Streams, 250)
+	or(&l.Drain, 10*time.Minute)
+	for i := range c.Upstreams {
+		u := &c.Upstreams[i]
+		or(&u.Name, fmt.Sprintf("upstream%d", i+1))
+		or(&u.Weight, 1)
+		or(&u.Health.Every, 5*time.Second)
+		or(&u.Health.Fails, 3)
+		or(&u.Health.Eject, time.Second)
+		or(&u.Health.Timeout, 2*time.Second)
+		or(&u.Timeout, l.FirstByte)
+	}
+	for i := range c.Routes {
+		r := &c.Routes[i]
+		or(&r.Failure, c.Failure)
+		or(&r.Dialect, "openai")
+	}
+}
+
+// Check says what is wrong with a filled Config, all of it at once; nil when nothing is.
+func (c *Config) Check() error {
+	var errs []error
+	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf("gateway: "+format, args...)) }
+	if len(c.Upstreams) == 0 {
+		add("name a server of models: upstreams is empty")
+	}
+	names := map[string]bool{}
+	for _, u := range c.Upstreams {
+		if names[u.Name] {
+			add("upstreams: two are named %s: give each a name of its own", u.Name)
+		}
+		names[u.Name] = true
+		if _, err := u.base(); err != nil {
+			add("upstreams: %s: %w", u.Name, err)
+		}
+		if u.Weight < 0 {
+			add("upstreams: %s: weight must not be negative", u.Name)
+		}
+		if u.SecretFile != "" && u.SecretEnv != "" {
+			add("upstreams: %s: give secret_file or secret_env, not both", u.Name)
+		}
+		if !slices.Contains([]string{"", "bearer", "x-api-key", "api-key"}, u.Auth) {
+			add("upstreams: %s: auth must be bearer, x-api-key or api-key", u.Name)
+		}
+	}
+	for _, r := range c.Routes {
+		if !strings.HasPrefix(r.Path, "/") {
+			add("routes: path %q must start with /", r.Path)
+		}
+		if i := strings.IndexByte(r.Path, '*'); i >= 0 && (i != len(r.Path)-1 || !strings.HasSuffix(r.Path, "/*")) {
+			add("routes: path %q: only a trailing /* is understood", r.Path)
+		}
+		if !r.Failure.known() {
+			add("routes: %s: failure must be open or closed", r.Path)
+		}
+		if r.Dialect != "openai" && r.Dialect != "anthropic" {
+			add("routes: %s: dialect must be openai or anthropic", r.Path)
+		}
+	}
+	if !c.Failure.known() {
+		add("failure must be open or closed")
+	}
+	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
+		add("tls: give certificate and key together")
+	}
+	if c.TLS.RequireCert && c.TLS.ClientCA == "" {
+		add("tls: require_cert needs client_ca")
+	}
+	if c.TLS.ClientCA != "" && c.TLS.Certificate == "" {
+		add("tls: client_ca needs certificate and key")
+	}
+	if c.Admin.Listen != "" && c.Admin.TokenFile == "" {
+		add("admin: give token_file: a file with the token that the operator sends")
+	}
+	if c.Appeal != "" {
+		if u, err := url.Parse(c.Appeal); err != nil || u.Scheme == "" {
+			add("appeal must be an address such as https://example.com/appeal or mailto:appeals@example.com")
+		}
+	}
+	for _, m := range c.Models {
+		if m.Name == "" || m.Output < 0 {
+			add("models: each needs a name and an output of at least 0")
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (f Failure) known() bool { return f == FailOpen || f == FailClosed }
+
+// base is the address that a path such as /v1/models is appended to.
+func (u *UpstreamConfig) base() (*url.URL, error) {
+	b, err := url.Parse(u.URL)
+	if err != nil || b.Host == "" || b.Scheme != "http" && b.Scheme != "https" {
+		return nil, errors.New("url must be an address such as http://127.0.0.1:8000")
+	}
+	if b.User != nil || b.RawQuery != "" || b.Fragment != "" {
+		return nil, errors.New("url must hold no password, query or fragment: secrets go into secret_file or secret_env")
+	}
+	b.Path = strings.TrimSuffix(strings.TrimSuffix(b.Path, "/"), "/v1")
+	b.RawPath = ""
+	return b, nil
+}
+
+// secret reads the upstream's secret; "" when it has none. Errors never hold it.
+func (u *UpstreamConfig) secret() (string, error) {
+	var s string
+	switch {
+	case u.SecretFile != "":
+		b, err := os.ReadFile(u.SecretFile)
+		if err != nil {
+			return "", fmt.Errorf("read the secret of upstream %s: %w", u.Name, err)
+		}
+		s = string(b)
+	case u.SecretEnv != "":
+		if s = os.Getenv(u.SecretEnv); s == "" {
+			return "", fmt.Errorf("read the secret of upstream %s: the variable %s is not set", u.Name, u.SecretEnv)
+		}
+	default:
+		return "", nil
+	}
+	s = strings.TrimSpace(s)
+	for _, r := range s {
+		if r <= ' ' || r > '~' {
+			return "", fmt.Errorf("read the secret of upstream %s: it holds a character that a header cannot carry", u.Name)
+		}
+	}
+	if s == "" {
+		return "", fmt.Errorf("read the secret of upstream %s: it is empty", u.Name)
+	}
+	return s, nil
+}

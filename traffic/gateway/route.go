@@ -1,0 +1,145 @@
+package gateway
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Dialect is whose requests, answers and errors an endpoint speaks.
+type Dialect uint8
+
+// The dialects.
+const (
+	OpenAI Dialect = iota
+	Anthropic
+)
+
+// Endpoint is one built-in path.
+type Endpoint struct {
+	Name    string // as in Scopes and in metrics
+	Path    string
+	Method  string
+	Dialect Dialect
+	API     string // as in palladium.Exchange
+}
+
+// Endpoints lists what is served without being opened by policy.
+func Endpoints() []Endpoint {
+	return []Endpoint{
+		{"chat", "/v1/chat/completions", http.MethodPost, OpenAI, "openai.chat"},
+		{"responses", "/v1/responses", http.MethodPost, OpenAI, "openai.responses"},
+		{"completions", "/v1/completions", http.MethodPost, OpenAI, "openai.completions"},
+		{"embeddings", "/v1/embeddings", http.MethodPost, OpenAI, "openai.embeddings"},
+		{"models", "/v1/models", http.MethodGet, OpenAI, "openai.models"},
+		{"models", "/v1/models/*", http.MethodGet, OpenAI, "openai.models"},
+		{"messages", "/v1/messages", http.MethodPost, Anthropic, "anthropic.messages"},
+		{"count_tokens", "/v1/messages/count_tokens", http.MethodPost, Anthropic, "anthropic.count_tokens"},
+	}
+}
+
+// route is an endpoint with what the configuration says of it.
+type route struct {
+	Endpoint
+	prefix  string // of a path that ends with a star; else ""
+	methods []string
+	failure Failure
+	opened  bool // not built in: passed without policy on its content
+	meters  *routeMeters
+}
+
+// generates reports whether requests have a body that names a model and is held to policy.
+func (r *route) generates() bool { return !r.opened && r.Method == http.MethodPost }
+
+// table finds routes.
+type table struct {
+	exact    map[string]*route
+	prefixes []*route // longest first
+}
+
+func newTable(cfg *Config, m *meters) *table {
+	t := &table{exact: map[string]*route{}}
+	add := func(r *route) {
+		r.meters = m.route(r.Name)
+		if p, ok := strings.CutSuffix(r.Path, "*"); ok {
+			r.prefix = p
+			t.prefixes = append(t.prefixes, r)
+		} else {
+			t.exact[r.Path] = r
+		}
+	}
+	for _, e := range Endpoints() {
+		r := &route{Endpoint: e, methods: []string{e.Method}, failure: cfg.Failure}
+		deny := false
+		for _, c := range cfg.Routes {
+			if c.Path == e.Path {
+				r.failure, deny = c.Failure, c.Open != nil && !*c.Open
+			}
+		}
+		if !deny {
+			add(r)
+		}
+	}
+	for _, c := range cfg.Routes {
+		if builtIn(c.Path) || c.Open != nil && !*c.Open {
+			continue
+		}
+		r := &route{Endpoint: Endpoint{Name: "opened", Path: c.Path, API: "other"}, methods: c.Methods, failure: c.Failure, opened: true}
+		if c.Dialect == "anthropic" {
+			r.Dialect = Anthropic
+		}
+		if len(r.methods) == 0 {
+			r.methods = []string{http.MethodGet}
+		}
+		add(r)
+	}
+	slices.SortStableFunc(t.prefixes, func(a, b *route) int { return len(b.prefix) - len(a.prefix) })
+	return t
+}
+
+func builtIn(path string) bool {
+	return slices.ContainsFunc(Endpoints(), func(e Endpoint) bool { return e.Path == path })
+}
+
+// find returns the route for a request; nil when the path is denied. allowed is false when only the method is wrong.
+func (t *table) find(r *http.Request) (rt *route, allowed bool) {
+	path := r.URL.Path
+	rt = t.exact[path]
+	if rt == nil {
+		for _, p := range t.prefixes {
+			if len(path) > len(p.prefix) && strings.HasPrefix(path, p.prefix) {
+				rt = p
+				break
+			}
+		}
+	}
+	// A model's name may hold a slash, which clients encode; elsewhere an encoded path is read differently by different servers.
+	if rt == nil || r.URL.RawPath != "" && rt.Name != "models" || !plainPath(path) {
+		return nil, false
+	}
+	return rt, slices.Contains(rt.methods, r.Method)
+}
+
+// plainPath reports whether a path reads the same to every server: no dot segments, no empty ones, nothing that some
+// decode and some do not.
+func plainPath(p string) bool {
+	for seg := range strings.SplitSeq(strings.TrimPrefix(p, "/"), "/") {
+		if seg == "." || seg == ".." || seg == "" {
+			return false
+		}
+	}
+	for i := range len(p) {
+		if c := p[i]; c <= ' ' || c >= 0x7f || c == '\\' || c == ';' || c == '%' {
+			return false
+		}
+	}
+	return true
+}
+
+// headerDialect guesses the dialect of a request whose path says nothing.
+func headerDialect(h http.Header) Dialect {
+	if len(h["Anthropic-Version"]) > 0 {
+		return Anthropic
+	}
+	return OpenAI
+}
