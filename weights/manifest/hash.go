@@ -1,0 +1,280 @@
+package manifest
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/zeebo/blake3"
+	"golang.org/x/crypto/blake2b"
+)
+
+// blockSize is what is read at once, in bytes: little enough to stay in a core's own cache until it is hashed.
+const blockSize = 128 << 10
+
+// reportEvery is how many bytes are hashed between two calls of Options.Progress.
+const reportEvery = 16 << 20
+
+// New returns the hash function, nil when it is unknown.
+func (a Algorithm) New() hash.Hash {
+	switch a {
+	case SHA256:
+		return sha256.New()
+	case BLAKE2b:
+		h, _ := blake2b.New512(nil) // fails for long keys only
+		return h
+	case BLAKE3:
+		return blake3.New()
+	}
+	return nil
+}
+
+// Stamp is what a file system tells of a file's state. Two equal stamps mean that nothing was written in between, as far
+// as the clock and the file system can be trusted.
+type Stamp struct {
+	Device, Inode    uint64
+	Size             int64
+	Modified, Change int64 // nanoseconds since 1970; Change cannot be set by the file's owner
+}
+
+// Unit is a run of bytes that is hashed as one.
+type Unit struct {
+	Algorithm  Algorithm
+	Start, End int64
+}
+
+// Memory knows digests of earlier runs. Its methods are called from many goroutines.
+type Memory interface {
+	// Recall returns the digest of a unit of the file in that state, if it is known and content bears it out.
+	Recall(content io.ReaderAt, s Stamp, u Unit) (digest []byte, ok bool)
+	// Keep takes in a digest that was just computed.
+	Keep(content io.ReaderAt, s Stamp, u Unit, digest []byte)
+}
+
+// Progress says how far hashing is.
+type Progress struct {
+	Done, Total int64 // bytes
+	Recalled    int64 // bytes of Done that were not read, since Memory knew their digests
+}
+
+// Options steer Hash.
+type Options struct {
+	Workers  int                             // goroutines; at least one is used
+	Progress func(Progress)                  // called now and then, never by two goroutines at once; may be nil
+	Stamp    func(fs.FileInfo) (Stamp, bool) // reads a file's stamp; when nil or not ok, size and time of change are compared
+	Memory   Memory                          // may be nil; used for files that have a stamp
+}
+
+// Hash returns the resources of the files, sorted as the reference does. Files are hashed side by side, and with Shards
+// the shards of one file as well. A file that changes while it is read, or that is not the one that was listed any more,
+// gives an error with a *Problem.
+func Hash(ctx context.Context, fsys fs.FS, files []File, s Serialization, opt Options) ([]Resource, error) {
+	if err := s.Check(); err != nil {
+		return nil, err
+	}
+	h := &hashing{fsys: fsys, opt: opt, alg: s.Algorithm}
+	for i := range files {
+		h.split(&files[i], s)
+	}
+	h.total = h.sum()
+	order := make([]int, len(h.jobs)) // the longest first, so that no worker is left with a long one at the end
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(h.jobs[b].size(), h.jobs[a].size()) })
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(max(opt.Workers, 1), max(len(h.jobs), 1)) {
+		wg.Go(func() {
+			buf := make([]byte, blockSize)
+			for {
+				i := int(next.Add(1) - 1)
+				if i >= len(order) || ctx.Err() != nil {
+					return
+				}
+				if err := h.do(ctx, &h.jobs[order[i]], buf); err != nil {
+					cancel(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	h.report(0, true)
+	out := make([]Resource, 0, len(h.jobs))
+	for i := range h.jobs {
+		out = append(out, h.jobs[i].resource)
+	}
+	SortReference(out)
+	return out, nil
+}
+
+type job struct {
+	file     *File
+	resource Resource
+	whole    bool // the unit ends where the file does
+}
+
+func (j *job) size() int64 {
+	if j.resource.Whole() {
+		return j.file.Info.Size()
+	}
+	return j.resource.End - j.resource.Start
+}
+
+type hashing struct {
+	fsys fs.FS
+	opt  Options
+	alg  Algorithm
+	jobs []job
+
+	total          int64
+	done, recalled atomic.Int64
+	mu             sync.Mutex // guards reported and calls of opt.Progress
+	reported       int64
+}
+
+func (h *hashing) sum() (n int64) {
+	for i := range h.jobs {
+		n += h.jobs[i].size()
+	}
+	return n
+}
+
+// split adds the units of a file. A file of zero bytes has no shard.
+func (h *hashing) split(f *File, s Serialization) {
+	size := f.Info.Size()
+	if s.Method == Files {
+		h.jobs = append(h.jobs, job{file: f, resource: Resource{Path: f.Path}, whole: true})
+		return
+	}
+	for start := int64(0); start < size; start += s.ShardSize {
+		end := min(start+s.ShardSize, size)
+		h.jobs = append(h.jobs, job{file: f, resource: Resource{Path: f.Path, Start: start, End: end}, whole: end == size})
+	}
+}
+
+// do computes the digest of one unit.
+func (h *hashing) do(ctx context.Context, j *job, buf []byte) error {
+	f, err := h.fsys.Open(j.file.at())
+	if err != nil {
+		return &Problem{Path: j.file.Path, Kind: Unread, Found: reason(err), Do: "make it readable, or leave it out"}
+	}
+	defer f.Close()
+	before, stamped, err := h.same(j.file, f)
+	if err != nil {
+		return err
+	}
+	at, random := f.(io.ReaderAt)
+	unit := Unit{Algorithm: h.alg, Start: j.resource.Start, End: j.resource.Start + j.size()}
+	if h.opt.Memory != nil && stamped && random {
+		if digest, ok := h.opt.Memory.Recall(at, before, unit); ok && len(digest) == h.alg.Size() {
+			j.resource.Digest = digest
+			h.recalled.Add(j.size())
+			h.report(j.size(), false)
+			return nil
+		}
+	}
+	var r io.Reader = f
+	if random {
+		r = io.NewSectionReader(at, unit.Start, 1<<62)
+	} else if unit.Start > 0 {
+		return &Problem{Path: j.file.Path, Kind: Unread, Found: "a file system that reads from the beginning only", Do: "use method files"}
+	}
+	if j.resource.Digest, err = h.read(ctx, j, r, buf); err != nil {
+		return err
+	}
+	if _, _, err := h.same(j.file, f); err != nil {
+		return err
+	}
+	if info, err := fs.Stat(h.fsys, j.file.at()); err != nil || !h.equal(j.file.Info, info) {
+		return racing(j.file)
+	}
+	if h.opt.Memory != nil && stamped && random {
+		h.opt.Memory.Keep(at, before, unit, j.resource.Digest)
+	}
+	return nil
+}
+
+func racing(f *File) error {
+	return &Problem{Path: f.Path, Kind: Racing, Want: "the file as it was listed", Found: "another state", Do: "run again when nothing writes to the model"}
+}
+
+// read hashes exactly the bytes of the unit; one more or less means that the file is being written to.
+func (h *hashing) read(ctx context.Context, j *job, r io.Reader, buf []byte) ([]byte, error) {
+	sum := h.alg.New()
+	for left := j.size(); left > 0; {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		n, err := io.ReadFull(r, buf[:min(left, int64(len(buf)))])
+		sum.Write(buf[:n])
+		left -= int64(n)
+		h.report(int64(n), false)
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, racing(j.file)
+		}
+		if err != nil {
+			return nil, &Problem{Path: j.file.Path, Kind: Unread, Found: reason(err), Do: "check the disk, then run again"}
+		}
+	}
+	if j.whole {
+		if n, _ := r.Read(buf[:1]); n > 0 {
+			return nil, racing(j.file)
+		}
+	}
+	return sum.Sum(nil), nil
+}
+
+// same returns an error when the open file is not in the state in which it was listed.
+func (h *hashing) same(f *File, open fs.File) (s Stamp, stamped bool, err error) {
+	info, err := open.Stat()
+	if err != nil {
+		return s, false, fmt.Errorf("read the state of %q: %w", f.Path, err)
+	}
+	if !info.Mode().IsRegular() || !h.equal(f.Info, info) {
+		return s, false, racing(f)
+	}
+	if h.opt.Stamp != nil {
+		s, stamped = h.opt.Stamp(info)
+	}
+	return s, stamped, nil
+}
+
+func (h *hashing) equal(a, b fs.FileInfo) bool {
+	if h.opt.Stamp != nil {
+		if sa, ok := h.opt.Stamp(a); ok {
+			sb, ok := h.opt.Stamp(b)
+			return ok && sa == sb
+		}
+	}
+	return a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
+
+// report counts n bytes, and tells of them when enough have come together.
+func (h *hashing) report(n int64, last bool) {
+	done := h.done.Add(n)
+	if h.opt.Progress == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if last || done-h.reported >= reportEvery {
+		h.reported = done
+		h.opt.Progress(Progress{Done: done, Total: h.total, Recalled: h.recalled.Load()})
+	}
+}
