@@ -161,7 +161,8 @@ type LinkedUse struct {
 	Accounts int
 }
 
-// OperatorTrial is one window of the one-operator test. E is its e-value; windows multiply.
+// OperatorTrial is one window of the one-operator test. E is what it adds: looks at what the accounts
+// share add up, days multiply, and the two are averaged.
 type OperatorTrial struct {
 	From     time.Time `json:"from"`
 	To       time.Time `json:"to"`

@@ -91,8 +91,8 @@ func TestLooksShareOneBudget(t *testing.T) {
 		t.Errorf("%d groups tried, %d looks, %d trials kept", tr.tried, g.looks, len(g.Trials))
 	}
 	g.dayE = 3
-	if g.E() != 3*g.structE {
-		t.Error("the days do not multiply")
+	if g.E() != (g.structE+3)/2 {
+		t.Error("the days are not averaged with the looks")
 	}
 }
 
@@ -105,7 +105,7 @@ func TestDissolvedGroupsCount(t *testing.T) {
 	}{{150, 1, true}, {150, 2, false}, {99, 1, false}, {1e4, 50, true}} {
 		tr := New(Options{})
 		tr.tried = c.tried
-		tr.groups = []*Group{{structE: c.e, dayE: 1}}
+		tr.groups = []*Group{{structE: c.e, dayE: c.e}}
 		tr.conclude()
 		if got := tr.groups[0].Rejected; got != c.want {
 			t.Errorf("e %v among %d: rejected %v", c.e, c.tried, got)

@@ -23,6 +23,7 @@ type Facts struct {
 	Trials           int
 	References       int
 	Calibrated       bool
+	Known            int // accounts in the traffic
 	Vouched          float64
 	Declared         float64
 	Collisions       float64
@@ -43,7 +44,7 @@ func (g *Group) Facts(pop Population) Facts {
 	f := Facts{
 		Accounts: len(g.members), OperatorE: g.E(), OperatorP: min(1, 1/math.Max(g.E(), 1e-300)), OperatorRejected: g.Rejected,
 		ExtractionP: g.extractP, ExtractionScore: g.use.Score, Weight: map[palladium.Family]float64{},
-		References: g.compared, Calibrated: g.compared >= MinReferences, Trials: len(g.Trials), First: math.MaxInt64,
+		References: g.compared, Calibrated: g.compared >= MinReferences && pop.Accounts() >= MinPopulation, Known: pop.Accounts(), Trials: len(g.Trials), First: math.MaxInt64,
 	}
 	keys := map[palladium.Key]bool{}
 	for i := 0; i < famCount; i++ {
@@ -154,6 +155,9 @@ func (g *Group) Members() ([]uint32, []float64) {
 	}
 	return a, r
 }
+
+// Guests returns accounts that the group's model claims and that were let go because the operator vouches for them.
+func (g *Group) Guests() []uint32 { return g.guests }
 
 // Groups returns the tracker's groups, oldest first. They are live until the next Examine.
 func (t *Tracker) Groups() []*Group { return t.groups }

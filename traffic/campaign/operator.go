@@ -67,12 +67,13 @@ func (t *tester) run(p *pool, w []weights, at int64) trial {
 	for f := range tr.p {
 		tr.p[f] = 1
 	}
-	tested := 0
+	var sum, tested float64
 	for f := 0; f < famCount; f++ {
 		if t.without[f] || f == famParameters {
 			continue
 		}
 		tested++
+		sum += stats.EValueFromP(1)
 		sel := choose(w, f)
 		if len(sel) < minAccounts {
 			continue
@@ -92,16 +93,9 @@ func (t *tester) run(p *pool, w []weights, at int64) trial {
 			lp = t.queue(p, sel, &tr)
 		}
 		tr.p[f] = math.Max(math.Exp(min(lp, 0)), pFloor)
+		sum += stats.EValueFromP(tr.p[f]) - stats.EValueFromP(1)
 	}
-	var sum float64
-	for f := range tr.p {
-		if tr.p[f] < 1 {
-			sum += stats.EValueFromP(tr.p[f])
-		} else {
-			sum += 0.5
-		}
-	}
-	tr.e = sum / float64(max(tested, 1))
+	tr.e = sum / max(tested, 1)
 	return tr
 }
 

@@ -59,6 +59,7 @@ func (t *Tracker) refit(g *Group, pop Population, newest uint32, now int64) {
 		return
 	}
 	t.judge(g, pop, newest, now)
+	g.enlist(now)
 }
 
 // candidates are the members, those put up for it, and the holders of what the group has in common where that is
@@ -154,9 +155,11 @@ func (t *Tracker) enrol(g *Group, pop Population, cands []uint32, newest uint32)
 }
 
 // dismiss lets go of accounts that the operator vouches for when most of the group's are not: they are guests, and
-// must not stand between a campaign and what is done about it, nor be hit by it.
+// must not stand between a campaign and what is done about it, nor be hit by it. They stay on record as guests, as they
+// speak against the group.
 func (t *Tracker) dismiss(g *Group, pop Population) {
 	n := 0
+	g.guests = g.guests[:0]
 	for _, m := range g.members {
 		if pop.Profile(m.account).Relation != 0 {
 			n++
@@ -169,6 +172,7 @@ func (t *Tracker) dismiss(g *Group, pop Population) {
 	for i, m := range g.members {
 		if pop.Profile(m.account).Relation != 0 {
 			delete(t.owner, m.account)
+			g.guests = append(g.guests, m.account)
 			continue
 		}
 		g.members[keep], g.weights[keep] = m, g.weights[i]
@@ -208,6 +212,9 @@ func (t *Tracker) scoreOne(g *Group, a uint32, pop Population, newest uint32, w 
 // nothing hangs on it.
 func (t *Tracker) judge(g *Group, pop Population, newest uint32, now int64) {
 	t.gauge(g, pop, newest, now)
+	if pop.Accounts() < MinPopulation {
+		return
+	}
 	if !g.calm || g.looks == 0 || g.idle >= 2 {
 		t.try(g, pop, now)
 		g.idle = 0
@@ -258,45 +265,56 @@ func (t *Tracker) gauge(g *Group, pop Population, newest uint32, now int64) {
 	g.calm = vouched(pop, accounts) >= 0.5 || n >= MinReferences && p > 0.2 && g.use.Score < 0
 }
 
-// day tests the loads of the last 24 hours among the members as they were enrolled before: fresh data on a frozen
-// membership, so that days multiply. The bet is half of what is held, so one dull day does not undo the rest.
+// rosterLimit bounds how many accounts a day is tested on, and dayLimit what the days may come to: members go on being
+// chosen with earlier days, so a lasting habit that strangers share and the matched sets lack is counted each day.
+const (
+	rosterLimit = 160
+	dayLimit    = 1e12
+)
+
+// day tests the loads of four whole slots, 24 hours, all later than the moment at which the roster was drawn up: fresh
+// data on a frozen membership, so that days multiply.
 func (t *Tracker) day(g *Group, pop Population, newest uint32, now int64) {
-	if now-g.dayAt < 24*3600*1000 || t.without[famSchedule] {
+	if t.without[famSchedule] || len(t.bg.pool.acc) < MinPopulation || newest < uint32(g.dayAt/palladium.SlotMillis)+1+daySlots {
 		return
 	}
-	accounts := make([]uint32, 0, len(g.members))
-	for _, m := range g.members {
-		if pop.Profile(m.account).First < g.dayAt {
-			accounts = append(accounts, m.account)
-		}
-	}
-	from := g.dayAt
-	g.dayAt = now
+	accounts, from := g.roster, g.dayAt
+	g.roster = nil
 	if len(accounts) < minAccounts {
 		return
 	}
-	if len(accounts) > 160 {
-		accounts = accounts[:160]
-	}
 	p := &t.fitPool
 	p.load(pop, accounts, newest)
-	// Only the last four whole slots count.
 	t.bg.pool.Slots = palladium.SlotCount - 1
-	own, others := p.Window(p.Slots-5, 4), t.bg.pool.Window(t.bg.pool.Slots-5, 4)
+	own, others := p.Window(p.Slots-1-daySlots, daySlots), t.bg.pool.Window(t.bg.pool.Slots-1-daySlots, daySlots)
 	sel := make([]int, len(accounts))
 	for i := range sel {
 		sel[i] = i
 	}
 	chance := cohesion.Chance{Others: others, Rand: t.rng}
-	lp := chance.Loads(own, sel)
-	pv := max(math.Exp(min(lp, 0)), pFloor)
-	e := 1.0
-	if pv < 1 {
-		e = 0.5 + 0.5*min(stats.EValueFromP(pv), 1e4)
-	} else {
-		e = 0.75
-	}
-	g.dayE = min(max(g.dayE*e, 1e-3), 1e12)
+	pv := max(math.Exp(min(chance.Loads(own, sel), 0)), pFloor)
+	g.wager(pv)
 	g.Trials = append(g.Trials, palladium.OperatorTrial{From: time.UnixMilli(from).UTC(), To: time.UnixMilli(now).UTC(),
-		Accounts: len(accounts), P: pv, E: e})
+		Accounts: len(accounts), P: pv, E: halfBet(pv)})
 }
+
+// daySlots is how many whole slots make a day. The newest slot is not over, so a row of loads ends with it.
+const daySlots = 4
+
+// enlist draws up the roster of the next day when there is none.
+func (g *Group) enlist(now int64) {
+	if g.roster != nil {
+		return
+	}
+	g.dayAt = now
+	for _, m := range g.members[:min(len(g.members), rosterLimit)] {
+		g.roster = append(g.roster, m.account)
+	}
+}
+
+// halfBet is the e-value of one day: half of what is held is bet on it, so one dull day does not undo the rest. Its mean
+// is at most 1 where p is super-uniform.
+func halfBet(p float64) float64 { return 0.5 + 0.5*min(stats.EValueFromP(p), 1e4) }
+
+// wager multiplies a day of p-value p in. What is over the limit is given away, so the product stays a supermartingale.
+func (g *Group) wager(p float64) { g.dayE = min(g.dayE*halfBet(p), dayLimit) }

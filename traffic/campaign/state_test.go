@@ -14,7 +14,7 @@ import (
 func grown() *Tracker {
 	t := New(Options{Seed: 3})
 	t.naturals, t.seenNat, t.calAt, t.calN, t.next, t.tried = []uint32{4, 9}, 2, 77, 1, 2, 2
-	t.refs = []reference{{palladium.LinkedUse{Score: -1.5, Accounts: 8}, true}, {palladium.LinkedUse{Score: 2}, false}}
+	t.refs = []reference{{LinkedUse: palladium.LinkedUse{Score: -1.5, Accounts: 8}, vouched: true}, {LinkedUse: palladium.LinkedUse{Score: 2}, on: []uint32{3}}}
 	for i := range 2 {
 		g := &Group{ID: groupID(i + 1), Born: 5, dayE: 1, stage: palladium.StageWatch, decidedAt: int64(i), why: []string{"because"},
 			Trials: []palladium.OperatorTrial{{From: time.UnixMilli(9).UTC(), Accounts: 8, P: 0.5, E: 2}}}
@@ -27,6 +27,7 @@ func grown() *Tracker {
 		g.model.rate = map[uint32]float32{3: 0.5, 7: 1}
 		t.groups = append(t.groups, g)
 	}
+	t.file()
 	t.rng.Uint64()
 	return t
 }

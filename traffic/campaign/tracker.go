@@ -25,6 +25,7 @@ type Tracker struct {
 	naturals []uint32 // tokens that join accounts: where reference groups come from
 	seenNat  uint64
 	refs     []reference
+	refsOn   map[uint32][]int32 // the references, by account that they were measured on
 	calAt    int64
 	calN     int
 	next     int
@@ -57,6 +58,7 @@ type Group struct {
 	model   model
 	weights []weights // of members
 	extra   []uint32  // accounts to look at when it is fitted next
+	guests  []uint32  // vouched accounts that would belong but were let go
 
 	Born, Changed int64 // Unix ms
 	fitted        struct {
@@ -66,9 +68,10 @@ type Group struct {
 	}
 	trial     trial
 	looks     int
-	structE   float64 // e-value of what the accounts share
-	dayE      float64 // e-values of the days since, multiplied
-	dayAt     int64
+	structE   float64  // e-value of what the accounts share
+	dayE      float64  // e-values of the days since, multiplied
+	dayAt     int64    // since when the next day is waited for
+	roster    []uint32 // the accounts that it is on: the members of then
 	Trials    []palladium.OperatorTrial
 	Rejected  bool                // the e-BH procedure rules out independence
 	use       palladium.LinkedUse // as of the last fit
@@ -85,17 +88,22 @@ type Group struct {
 
 func (g *Group) suspect() bool { return g.Rejected && g.extractP <= 0.2 }
 
-// E returns the e-value against independence so far.
-func (g *Group) E() float64 { return g.structE * g.dayE }
+// E returns the e-value against independence so far: the mean of that of what the accounts share and that of the days.
+// Both look at the loads of the same days, so their product is no e-value; a mean is one under any dependence.
+func (g *Group) E() float64 { return (g.structE + g.dayE) / 2 }
 
 // alphaOperator is the false-discovery rate of the one-operator test.
 const alphaOperator = 0.01
+
+// MinPopulation is the least number of accounts from which chance can be told. Among fewer, groups are grown and shown,
+// but neither test is run.
+const MinPopulation = 40
 
 // Examine looks at the seeds, refits the groups that have grown, and tests them. now is the newest exchange's time;
 // sample is a uniform sample of accounts. It returns whether any group changed.
 func (t *Tracker) Examine(now int64, pop Population, seeds []Seed, sample []uint32) bool {
 	newest := uint32(now / palladium.SlotMillis)
-	if len(sample) < 40 {
+	if len(sample) < 2*minAccounts {
 		return false
 	}
 	t.remember(pop, seeds)

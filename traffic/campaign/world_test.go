@@ -202,6 +202,9 @@ func TestVouchedGuestsAreDismissed(t *testing.T) {
 		if len(g.members) != c.left || len(g.weights) != c.left {
 			t.Errorf("%d accounts with %d vouched for: %d are left", c.own, c.tenants, len(g.members))
 		}
+		if out, _ := within(g, uint32(c.own), 99); len(g.Guests())+out != c.tenants {
+			t.Errorf("%d accounts with %d vouched for: %d on record", c.own, c.tenants, len(g.Guests()))
+		}
 	}
 }
 

@@ -55,6 +55,7 @@ func (b *teller) counter(f *campaign.Facts) []palladium.Counter {
 	if f.Vouched > 0 {
 		say("the operator vouches for %.0f%% of the accounts", 100*f.Vouched)
 	}
+	b.guests(say)
 	if f.Declared >= 0.2 {
 		say("%.0f%% of the accounts declare one and the same organisation: they do not hide that they belong together", 100*f.Declared)
 	}
@@ -85,12 +86,38 @@ func (b *teller) counter(f *campaign.Facts) []palladium.Counter {
 	return out
 }
 
+// guests says which accounts would belong but for the operator's word for them.
+func (b *teller) guests(say func(format string, a ...any)) {
+	var n [len(vouchedFor{})]int
+	for _, a := range b.g.Guests() {
+		if r := int(b.pop.Profile(a).Relation); r < len(n) {
+			n[r]++
+		}
+	}
+	for r, whose := range relations() {
+		if n[r] > 0 && whose != "" {
+			say("%d of the accounts linked to it %s", n[r], whose)
+		}
+	}
+}
+
+// vouchedFor is a table by Profile.Relation.
+type vouchedFor [5]string
+
+func relations() vouchedFor {
+	return vouchedFor{1: "belong to a tenant you vouch for", 2: "belong to a reseller you vouch for",
+		3: "belong to a class or programme you vouch for", 4: "are your own"}
+}
+
 func (b *teller) detail(f *campaign.Facts, order []int) *palladium.Detail {
 	d := &palladium.Detail{WhyStage: b.g.Why(), Days: b.g.Trials}
 	refs, vouched := b.t.References()
-	if f.Calibrated {
+	switch {
+	case f.Known < campaign.MinPopulation:
+		d.Calibration = fmt.Sprintf("only %d accounts are known, too few to tell chance from design, %d are needed: the group stays at watch", f.Known, campaign.MinPopulation)
+	case f.Calibrated:
 		d.Calibration = fmt.Sprintf("compared with %d benign linked groups of this traffic; of the %d known, the operator vouches for %d", f.References, len(refs), vouched)
-	} else {
+	default:
 		d.Calibration = fmt.Sprintf("only %d benign linked groups to compare with, %d are needed: the group stays at watch", f.References, campaign.MinReferences)
 	}
 	d.Timeline = b.timeline()
