@@ -50,6 +50,7 @@ type Facts struct {
 type Decision struct {
 	Stage   palladium.Stage // None when no rule holds
 	Rule    string          // name of the rule that held; empty with None
+	Why     string          // what the rule that held says, in the policy's words; empty with None
 	Because []string        // one sentence for each rule tried, in order; the last is the rule that held
 	Met     []string        // every condition of the rule that held; were one of them to fail, the stage would change
 }
@@ -73,7 +74,7 @@ func (p *Policy) Decide(f Facts) Decision {
 				continue
 			}
 		}
-		d.Stage, d.Rule, d.Met = r.stage, r.name, met
+		d.Stage, d.Rule, d.Why, d.Met = r.stage, r.name, r.because, met
 		d.Because = append(d.Because, r.head()+"yes: "+r.because)
 		return d
 	}

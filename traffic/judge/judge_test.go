@@ -70,6 +70,9 @@ func TestDefaultPolicy(t *testing.T) {
 			if all := strings.Join(d.Because, "\n"); !strings.Contains(all, row.says) {
 				t.Errorf("reasons do not say %q:\n%s", row.says, all)
 			}
+			if last := d.Because[len(d.Because)-1]; (d.Rule != "") != (d.Why != "") || d.Why != "" && !strings.HasSuffix(last, ": yes: "+d.Why) {
+				t.Errorf("why %q, the last reason is %q", d.Why, last)
+			}
 			if (d.Rule != "") != (len(d.Met) > 0) {
 				t.Errorf("rule %q with conditions %q", d.Rule, d.Met)
 			}
