@@ -51,7 +51,7 @@ func OpenCase(dir string, policy []byte) (*Case, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", f.path(stateName), err)
 	}
-	s.det.now, s.det.next = l.Now, l.Next
+	s.det.clock = l.clock
 	return &Case{Report: s.det.Report(l.Rejected), det: s.det}, nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/palladium-guard/palladium"
@@ -32,9 +31,9 @@ type Detector struct {
 	opt     DetectorOptions
 	index   *linkage.Index
 	tracker *campaign.Tracker
-	now     int64 // newest exchange time, Unix ms
-	next    int64 // when to examine next
+	clock   clock
 	seeds   []campaign.Seed
+	why     map[*campaign.Group]string // what the rule that held says of a group
 }
 
 // NewDetector returns a detector without state.
@@ -46,7 +45,8 @@ func NewDetector(opt DetectorOptions) *Detector {
 		opt:     opt,
 		index:   linkage.New(opt.linkage()),
 		tracker: campaign.New(opt.campaign()),
-		now:     math.MinInt64,
+		clock:   clock{Now: unset},
+		why:     map[*campaign.Group]string{},
 	}
 }
 
@@ -66,26 +66,22 @@ func (d *Detector) NameModel(h uint64, name string) { d.index.NameModel(h, name)
 
 // Observe takes in one exchange. It reports whether campaigns were looked at, so that a caller can act on them.
 func (d *Detector) Observe(o *palladium.Observation) bool {
-	looked := false
-	if d.next == 0 {
-		d.next = o.Time + d.opt.Every.Milliseconds()
-	}
-	if o.Time >= d.next {
-		d.Examine()
-		looked = true
-		step := d.opt.Every.Milliseconds()
-		d.next += (o.Time - d.next + step) / step * step
+	look, now := d.clock.tick(o.Time, d.opt.Every.Milliseconds())
+	if look {
+		d.examine(now)
 	}
 	d.index.Observe(o)
-	d.now = max(d.now, o.Time)
-	return looked
+	return look
 }
 
 // Examine looks at all that changed since the last look.
 func (d *Detector) Examine() {
-	if d.now == math.MinInt64 {
-		return
+	if d.clock.Now != unset {
+		d.examine(d.clock.Now)
 	}
+}
+
+func (d *Detector) examine(now int64) {
 	tokens, moved := d.index.Dirty()
 	d.seeds = d.seeds[:0]
 	slices.Sort(tokens)
@@ -95,17 +91,19 @@ func (d *Detector) Examine() {
 	for _, a := range moved {
 		d.seeds = append(d.seeds, campaign.Seed{Token: palladium.NoToken, Accounts: d.index.Partners(a, nil)})
 	}
-	if d.tracker.Examine(d.now, d.index, d.seeds, d.index.Background()) {
-		d.decide()
+	if d.tracker.Examine(now, d.index, d.seeds, d.index.Background()) {
+		d.decide(now)
 	}
 }
 
 // decide applies the policy to every group.
-func (d *Detector) decide() {
+func (d *Detector) decide(now int64) {
+	clear(d.why)
 	for _, g := range d.tracker.Groups() {
 		f := g.Facts(d.index)
 		dec := d.opt.Policy.Decide(facts(&f))
-		g.Decide(dec.Stage, dec.Because, d.now, f.Exchanges)
+		g.Decide(dec.Stage, dec.Because, now, f.Exchanges)
+		d.why[g] = dec.Why
 	}
 }
 
@@ -129,7 +127,7 @@ func facts(f *campaign.Facts) judge.Facts {
 // Report renders what has been found so far. rejected is how many records were skipped.
 func (d *Detector) Report(rejected int64) *palladium.Report {
 	d.Examine()
-	d.decide()
+	d.decide(d.clock.Now)
 	r := &palladium.Report{Schema: palladium.ReportSchema, Campaigns: []palladium.Campaign{}, Linked: []palladium.Linked{}}
 	if first, last := d.index.Window(); last > math.MinInt64 {
 		r.Window = palladium.Window{From: time.UnixMilli(first).UTC(), To: time.UnixMilli(last).UTC()}
@@ -141,7 +139,7 @@ func (d *Detector) Report(rejected int64) *palladium.Report {
 		case palladium.StageAct, palladium.StageReview, palladium.StageWatch:
 			r.Campaigns = append(r.Campaigns, c)
 		case palladium.StageLinked:
-			r.Linked = append(r.Linked, palladium.Linked{ID: c.ID, Accounts: c.Accounts, WhyNotExtraction: whyNot(&c), Detail: c.Detail})
+			r.Linked = append(r.Linked, palladium.Linked{ID: c.ID, Accounts: c.Accounts, WhyNotExtraction: d.why[g], Detail: c.Detail})
 		}
 	}
 	rank := map[palladium.Stage]int{palladium.StageAct: 0, palladium.StageReview: 1, palladium.StageWatch: 2}
@@ -149,17 +147,6 @@ func (d *Detector) Report(rejected int64) *palladium.Report {
 		return cmp.Or(cmp.Compare(rank[a.Stage], rank[b.Stage]), cmp.Compare(b.Tokens.Output, a.Tokens.Output), cmp.Compare(a.ID, b.ID))
 	})
 	return r
-}
-
-func whyNot(c *palladium.Campaign) string {
-	if n := len(c.Detail.WhyStage); n > 0 {
-		// A rule's line reads: stage (rule): yes: the policy's sentence.
-		if _, why, ok := strings.Cut(c.Detail.WhyStage[n-1], ": yes: "); ok {
-			return why
-		}
-		return c.Detail.WhyStage[n-1]
-	}
-	return "its use is what benign linked groups do"
 }
 
 // Tracker gives tests and the fitting of weights access to the groups.

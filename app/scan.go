@@ -171,7 +171,7 @@ func (s *scan) read(ctx context.Context) error {
 		},
 	}
 	if s.folder != nil {
-		o.Resume = s.folder.past
+		o.Resume, o.Hold = s.folder.past, true
 	}
 	describe := func(a *palladium.Account) error {
 		s.det.Describe(a)

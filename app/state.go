@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -39,8 +40,8 @@ type Kept struct {
 type ledger struct {
 	Without   []string        `json:"without"` // evidence families that are switched off
 	KeyCheck  uint64          `json:"key_check"`
-	Now       int64           `json:"now"` // of the detector, as in Detector
-	Next      int64           `json:"next"`
+	clock                     // of the detector
+	Since     int64           `json:"since"` // Unix ms before which exchanges are left out; 0 for none
 	Rejected  int64           `json:"rejected"`
 	Exchanges int64           `json:"exchanges"`
 	Positions []file.Position `json:"positions"`
@@ -52,7 +53,7 @@ type folder struct {
 	key    [32]byte
 	lock   *os.File
 	create func(path string) (sink, error) // makes the temporary file; tests put failing ones here
-	past   map[file.Identity]file.Position // files taken in by earlier runs
+	past   []file.Position                 // files taken in by earlier runs
 }
 
 // sink is what a snapshot is written to.
@@ -75,7 +76,7 @@ func openFolder(dir string) (*folder, error) {
 		lock.Close()
 		return nil, fmt.Errorf("lock %s: %w: another scan is using it: wait until it ends, or name another directory", dir, ErrState)
 	}
-	f := &folder{dir: dir, lock: lock, past: map[file.Identity]file.Position{}, create: func(path string) (sink, error) {
+	f := &folder{dir: dir, lock: lock, create: func(path string) (sink, error) {
 		return os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	}}
 	err = f.readKey()
@@ -175,7 +176,7 @@ func syncDir(dir string) error {
 func (f *folder) save(s *scan, at []file.Position) (Kept, error) {
 	begun := time.Now()
 	l := ledger{
-		Without: families(s.opt.Without), KeyCheck: keyCheck(f.key), Now: s.det.now, Next: s.det.next,
+		Without: families(s.opt.Without), KeyCheck: keyCheck(f.key), clock: s.det.clock, Since: unixMilli(s.opt.Since),
 		Rejected: s.rejected, Exchanges: int64(s.det.index.Exchanges()), Positions: f.positions(at),
 	}
 	k := Kept{Exchanges: l.Exchanges}
@@ -198,20 +199,28 @@ func (f *folder) save(s *scan, at []file.Position) (Kept, error) {
 
 // positions joins those of this run with those of earlier ones.
 func (f *folder) positions(at []file.Position) []file.Position {
-	all := make(map[file.Identity]file.Position, len(f.past)+len(at))
-	for id, p := range f.past {
-		all[id] = p
-	}
+	out := make([]file.Position, 0, len(f.past)+len(at))
+	continued := make([]bool, len(f.past)+1)
 	for _, p := range at {
-		if p.Identity.Prefix > 0 && p.Bytes >= all[p.Identity].Bytes {
-			all[p.Identity] = p
+		continued[p.Continues] = true
+		if p.Identity.Prefix > 0 && p.Bytes > 0 {
+			out = append(out, p)
 		}
 	}
-	out := make([]file.Position, 0, len(all))
-	for _, p := range all {
-		out = append(out, p)
+	for i, p := range f.past {
+		if !continued[i+1] {
+			out = append(out, p)
+		}
 	}
 	return out
+}
+
+// unixMilli is 0 for the zero time.
+func unixMilli(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
 }
 
 // load reads the snapshot into the scan. It reports false when there is none yet.
@@ -225,13 +234,13 @@ func (f *folder) load(s *scan) (bool, error) {
 		return false, fmt.Errorf("read the state: %w", err)
 	}
 	defer in.Close()
-	l, err := readState(in, s, func(l *ledger) error { return f.suits(s, l) })
+	l, err := readState(in, s, func(l *ledger) error { return cmp.Or(f.suits(s, l), f.begins(s, l)) })
 	if err != nil {
 		return false, fmt.Errorf("read %s: %w", path, err)
 	}
-	s.det.now, s.det.next, s.rejected = l.Now, l.Next, l.Rejected
-	for _, p := range l.Positions {
-		f.past[p.Identity] = p
+	s.det.clock, s.rejected, f.past = l.clock, l.Rejected, l.Positions
+	if l.Since != 0 {
+		s.opt.Since = time.UnixMilli(l.Since)
 	}
 	return true, nil
 }
@@ -246,6 +255,19 @@ func (f *folder) suits(s *scan, l *ledger) error {
 			ErrState, list(l.Without), list(have))
 	}
 	return nil
+}
+
+// begins refuses to leave out what another scan of the state would have taken in: its files are not read again.
+func (f *folder) begins(s *scan, l *ledger) error {
+	if s.opt.Since.IsZero() || s.opt.Since.UnixMilli() == l.Since {
+		return nil
+	}
+	was := "without --since"
+	if l.Since != 0 {
+		was = "with --since " + time.UnixMilli(l.Since).UTC().Format(time.RFC3339)
+	}
+	return fmt.Errorf("%w: it was begun %s, and what another --since leaves out would be lost to it: leave --since out, or use another directory",
+		ErrState, was)
 }
 
 func list(names []string) string {

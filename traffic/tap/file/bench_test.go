@@ -129,7 +129,7 @@ func BenchmarkFloor(b *testing.B) {
 				}
 				in, n := splitter{in: st, size: blockSize}, 0
 				for blk := (block{}); in.next(&blk) == nil; {
-					blk.eachLine(func([]byte, int64, int64) bool { n++; return true })
+					blk.eachLine(func([]byte, int64, int64, int64) bool { n++; return true })
 				}
 				st.close()
 				if n != benchLines {

@@ -97,9 +97,9 @@ func (s *splitter) skip(text []byte) int64 {
 	return size
 }
 
-// eachLine calls f with every line of b that is not blank, without its end, with its number and the offset after it,
-// until f returns false.
-func (b *block) eachLine(f func(line []byte, number, end int64) bool) {
+// eachLine calls f with every line of b that is not blank, without its end, with its number and the offsets of its
+// start and of what follows it, until f returns false.
+func (b *block) eachLine(f func(line []byte, number, start, end int64) bool) {
 	text, number, end := b.text, b.line, b.offset
 	for len(text) > 0 {
 		line, n := text, len(text)
@@ -118,7 +118,7 @@ func (b *block) eachLine(f func(line []byte, number, end int64) bool) {
 		if blank(line) {
 			continue
 		}
-		if !f(line, number, end) {
+		if !f(line, number, end-int64(n), end) {
 			return
 		}
 	}

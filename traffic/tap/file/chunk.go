@@ -1,7 +1,9 @@
 package file
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"io"
 	"slices"
 
@@ -21,18 +23,22 @@ type chunk[T any] struct {
 	marks    []mark // one for each item
 	rejects  []rejection
 	accounts []located
-	filtered int64
-	end      Position // up to where the chunk reaches
+	lines    int64 // up to where the chunk reaches
+	bytes    int64
 	ready    chan struct{}
 }
 
 // mark is what the merge needs to know of an item.
 type mark struct {
-	time int64 // Unix ms
-	key  int64 // time by which files are merged
-	id   uint64
-	line int64
-	end  int64 // offset after the line
+	time  int64 // Unix ms
+	key   int64 // time by which files are merged
+	id    uint64
+	line  int64
+	start int64 // offset of the line
+	end   int64 // offset after it
+	wrong int64 // ms by which time is implausibly far from the rest of the file, negative before it; 0 when it is not
+	late  bool  // more than a day before the file's running time
+	out   bool  // outside Since and Until: there is no item
 }
 
 type rejection struct {
@@ -51,7 +57,7 @@ func (r *reading[T]) follow(ctx context.Context, s *source, queue chan<- *chunk[
 	defer close(queue)
 	st, err := s.open(r.o.Resume, &r.read)
 	if err != nil {
-		r.send(ctx, queue, r.failure(s, s.start, "cannot be opened: "+err.Error()))
+		r.send(ctx, queue, r.failure(s, s.start.Lines, s.start.Bytes, "cannot be opened: "+err.Error()))
 		return
 	}
 	defer st.close()
@@ -75,9 +81,7 @@ func (r *reading[T]) follow(ctx context.Context, s *source, queue chan<- *chunk[
 		}
 	}
 	if err != io.EOF {
-		at := s.start
-		at.Lines, at.Bytes = in.line, in.offset
-		r.send(ctx, queue, r.failure(s, at, st.broke(err, in.line)))
+		r.send(ctx, queue, r.failure(s, in.line, in.offset, st.broke(err, in.line)))
 	}
 }
 
@@ -91,9 +95,10 @@ func (r *reading[T]) send(ctx context.Context, queue chan<- *chunk[T], c *chunk[
 }
 
 // failure is a chunk that says what is wrong with a file. No worker sees it.
-func (r *reading[T]) failure(s *source, at Position, reason string) *chunk[T] {
+func (r *reading[T]) failure(s *source, lines, bytes int64, reason string) *chunk[T] {
 	c := r.blank()
-	c.source, c.end = s, at
+	c.source, c.lines, c.bytes = s, lines, bytes
+	c.block.text = c.block.text[:0]
 	c.rejects = append(c.rejects, rejection{reason: reason})
 	c.ready <- struct{}{}
 	return c
@@ -103,7 +108,7 @@ func (r *reading[T]) failure(s *source, at Position, reason string) *chunk[T] {
 func (r *reading[T]) blank() *chunk[T] {
 	select {
 	case c := <-r.free:
-		c.marks, c.rejects, c.accounts, c.filtered = c.marks[:0], c.rejects[:0], c.accounts[:0], 0
+		c.marks, c.rejects, c.accounts = c.marks[:0], c.rejects[:0], c.accounts[:0]
 		return c
 	default:
 		return &chunk[T]{ready: make(chan struct{}, 1)}
@@ -123,7 +128,7 @@ func sniff(formats []dialect.Format, b *block) *dialect.Format {
 	if len(formats) == 1 {
 		return found
 	}
-	b.eachLine(func(line []byte, _, _ int64) bool {
+	b.eachLine(func(line []byte, _, _, _ int64) bool {
 		for i := range formats {
 			if formats[i].Sniff(line) {
 				found, tries = &formats[i], 0
@@ -143,8 +148,10 @@ type worker[T any] struct {
 	decoders map[string]dialect.Decoder
 	c        *chunk[T]
 	line     int64
+	start    int64
 	end      int64
 	known    bool // an account record of this line was delivered before
+	some     bool // the line gave a record
 }
 
 func (r *reading[T]) work(ctx context.Context, number int) {
@@ -165,50 +172,82 @@ func (r *reading[T]) work(ctx context.Context, number int) {
 func (w *worker[T]) decode(c *chunk[T], emit func(*dialect.Record) error) {
 	w.c = c
 	b := &c.block
-	c.end = c.source.start
-	c.end.Lines, c.end.Bytes = b.line+b.lines, b.offset+b.size
+	c.lines, c.bytes = b.line+b.lines, b.offset+b.size
 	if b.long {
 		c.rejects = append(c.rejects, rejection{b.line + 1, dialect.ErrTooLong.Error()})
 		return
 	}
-	d := w.decoders[c.format.Name]
-	if d == nil {
-		d = c.format.New()
-		w.decoders[c.format.Name] = d
-	}
+	d := w.decoder(c.format)
 	early := !c.source.once && c.format.Account != nil
-	b.eachLine(func(line []byte, number, end int64) bool {
-		w.line, w.end = number, end
-		w.known = early && c.format.Account(line)
-		var err error
-		if len(line) > dialect.MaxLine {
-			err = dialect.ErrTooLong
-		} else {
-			err = d.Decode(line, emit)
-		}
-		if err != nil {
-			w.fail(err)
+	b.eachLine(func(line []byte, number, start, end int64) bool {
+		w.line, w.start, w.end, w.some = number, start, end, false
+		w.known = early && end <= c.source.looked && c.format.Account(line)
+		if err := w.record(d, line, emit); err != nil {
+			w.fail(line, err)
 		}
 		return true
 	})
 	clip(c.marks)
 }
 
+// record decodes a line by its file's format, or by the one that it looks like when that finds nothing in it: files of
+// several formats may have been joined.
+func (w *worker[T]) record(d dialect.Decoder, line []byte, emit func(*dialect.Record) error) error {
+	if len(line) > dialect.MaxLine {
+		return dialect.ErrTooLong
+	}
+	err := d.Decode(line, emit)
+	if err == nil || w.some {
+		return err
+	}
+	for i := range w.r.o.Formats {
+		if f := &w.r.o.Formats[i]; f != w.c.format && f.Sniff(line) {
+			w.known = false
+			return w.decoder(f).Decode(line, emit)
+		}
+	}
+	return err
+}
+
+func (w *worker[T]) decoder(f *dialect.Format) dialect.Decoder {
+	d := w.decoders[f.Name]
+	if d == nil {
+		d = f.New()
+		w.decoders[f.Name] = d
+	}
+	return d
+}
+
 // fail keeps the reason why the line, or a part of it, was left out. A last line without an end is read again when
 // the file has grown.
-func (w *worker[T]) fail(err error) {
+func (w *worker[T]) fail(line []byte, err error) {
 	reason := err.Error()
 	c := w.c
+	if errors.Is(err, dialect.ErrSyntax) {
+		reason += shape(line)
+	}
 	if c.block.open && len(c.marks) == 0 {
 		reason += " (the last line has no end: the file may be incomplete)"
-		c.end.Lines, c.end.Bytes = c.block.line, c.block.offset
+		c.lines, c.bytes = c.block.line, c.block.offset
 	}
 	c.rejects = append(c.rejects, rejection{w.line, reason})
+}
+
+// shape says what to do about JSON that is no JSON Lines.
+func shape(line []byte) string {
+	switch line = bytes.TrimSpace(line); {
+	case len(line) == 1 && (line[0] == '{' || line[0] == '['):
+		return " (JSON over several lines: write one record a line, as jq -c does)"
+	case len(line) > 1 && line[0] == '[':
+		return " (an array: write one record a line, as jq -c '.[]' does)"
+	}
+	return ""
 }
 
 // take receives a record of the decoder.
 func (w *worker[T]) take(rec *dialect.Record) error {
 	c := w.c
+	w.some = true
 	if rec.Kind == dialect.KindAccount {
 		if !w.known {
 			c.accounts = append(c.accounts, located{w.line, clone(&rec.Account)})
@@ -221,29 +260,30 @@ func (w *worker[T]) take(rec *dialect.Record) error {
 		c.rejects = append(c.rejects, rejection{w.line, "time before the year 2000: check the clock of the writer"})
 		return nil
 	}
-	if ms < w.r.since || ms >= w.r.until {
-		c.filtered++
-		return nil
-	}
 	n := len(c.marks)
 	if n == len(c.items) {
 		var zero T
 		c.items = append(c.items, zero)
 		c.items = c.items[:cap(c.items)]
 	}
-	c.marks = append(c.marks, mark{ms, ms, xxh3.HashString(e.ID), w.line, w.end})
-	w.measure(e, &c.items[n])
+	out := ms < w.r.since || ms >= w.r.until
+	c.marks = append(c.marks, mark{time: ms, key: ms, id: xxh3.HashString(e.ID), line: w.line, start: w.start, end: w.end, out: out})
+	if !out {
+		w.measure(e, &c.items[n])
+	}
 	return nil
 }
 
+const clipAfter = 4
+
 // clip keeps a single time far in the future from holding back the rest of its file: an item is merged no later than
-// the latest of the four that follow it.
+// the latest of the clipAfter that follow it.
 func clip(m []mark) {
 	for i := range len(m) - 1 {
 		if m[i].time <= m[i+1].time {
 			continue
 		}
-		latest := slices.MaxFunc(m[i+1:min(i+5, len(m))], func(a, b mark) int { return int(min(1, max(-1, a.time-b.time))) })
+		latest := slices.MaxFunc(m[i+1:min(i+1+clipAfter, len(m))], func(a, b mark) int { return int(min(1, max(-1, a.time-b.time))) })
 		m[i].key = min(m[i].time, latest.time)
 	}
 }

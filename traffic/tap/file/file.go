@@ -32,8 +32,11 @@ type Options struct {
 	// Since and Until limit the exchanges to Since <= time < Until. Zero is no limit.
 	Since, Until time.Time
 	Workers      int // goroutines that decode and measure; 0 is one for each core
-	// Resume holds the positions up to which files were taken in before, by the files' identities.
-	Resume map[Identity]Position
+	// Resume holds the positions up to which files were taken in before.
+	Resume []Position
+	// Hold reads a file only up to the first line that holds an exchange at or after Until, so that a later Read that
+	// resumes there passes nothing by. Standard input and pipes are read to their ends in any case.
+	Hold bool
 	// Seen holds the ids that are known already; a second exchange of an id is rejected. What is delivered is added: at
 	// each call of emit it holds the batch and all before. Nil begins with none.
 	Seen *Seen
@@ -61,6 +64,7 @@ type Stats struct {
 	Rejected   int64 // lines, records and files skipped; duplicates among them
 	Duplicates int64
 	Filtered   int64 // outside Since and Until
+	Held       int   // files left at Until, as Options.Hold says
 	OutOfOrder int64 // delivered although more than a day behind their file
 	// Position says, for every file, up to where everything has been delivered; also after ctx was done, but not after
 	// an error of account or emit.
@@ -74,12 +78,8 @@ type Batch[T any] struct {
 	Position []Position
 }
 
-// Limits of plausible time, in milliseconds.
-const (
-	oldest    = 946_684_800_000 // 2000-01-01
-	farAhead  = 10 * 365 * 86_400_000
-	lateAfter = 86_400_000
-)
+// oldest is the first plausible time of an exchange, in Unix ms: 2000-01-01.
+const oldest = 946_684_800_000
 
 // reading is the state of one Read.
 type reading[T any] struct {

@@ -109,6 +109,7 @@ func (r *reading[T]) lookAt(ctx context.Context, l look) {
 		times++
 		return nil
 	}
+	defer func() { s.looked = in.offset }() // before accounts is closed
 	for in.next(&b) == nil {
 		if s.format == nil {
 			s.format = sniff(r.o.Formats, &b)
@@ -116,7 +117,7 @@ func (r *reading[T]) lookAt(ctx context.Context, l look) {
 		if decoder == nil {
 			decoder = s.format.New()
 		}
-		b.eachLine(func(line []byte, _, _ int64) bool {
+		b.eachLine(func(line []byte, _, _, _ int64) bool {
 			// Errors are left for the main reading to report.
 			if len(line) > dialect.MaxLine {
 				return true

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"container/heap"
 	"context"
-	"fmt"
 	"math"
 	"slices"
 )
@@ -22,10 +21,15 @@ type cursor[T any] struct {
 	source   *source
 	queue    chan *chunk[T]
 	cur      *chunk[T]
-	i        int   // next item of cur
-	rejects  int   // next rejection of cur
-	accounts int   // next account of cur
-	running  int64 // latest key so far: the file's running time
+	coming   []*chunk[T] // taken from the queue ahead of their turn
+	i        int         // next item of cur
+	hold     int         // item of cur at which the file is left; math.MaxInt for none
+	rejects  int         // next rejection of cur
+	accounts int         // next account of cur
+	clock    clock
+	follow   []int64 // times that follow a doubtful one; kept for its memory
+	stop     context.CancelFunc
+	moved    bool // the position has no tail yet
 	done     bool
 }
 
@@ -62,8 +66,8 @@ func (r *reading[T]) merge(ctx context.Context) error {
 		r.running.Go(func() { r.work(ctx, n) })
 	}
 	for _, s := range r.sources {
+		s.start.Path = s.path
 		r.stats.Position[s.index] = s.start
-		r.stats.Position[s.index].Path = s.path
 	}
 	m := &merger[T]{r: r, ctx: ctx, waiting: slices.Clone(r.sources), out: make([]T, outSize), ids: r.o.Seen}
 	if m.ids == nil {
@@ -140,8 +144,9 @@ func (m *merger[T]) pick() (int64, error) {
 
 // start opens a file and goes to its first item.
 func (m *merger[T]) start(s *source) error {
-	c := &cursor[T]{source: s, queue: make(chan *chunk[T], m.r.ahead), running: never}
-	follow := func() { m.r.follow(m.ctx, s, c.queue) }
+	ctx, stop := context.WithCancel(m.ctx)
+	c := &cursor[T]{source: s, queue: make(chan *chunk[T], m.r.ahead), stop: stop, clock: clock{now: never}}
+	follow := func() { m.r.follow(ctx, s, c.queue) }
 	if !s.once {
 		m.r.running.Go(follow)
 	} else {
@@ -166,29 +171,149 @@ func (m *merger[T]) advance(c *cursor[T]) error {
 			if err := m.asides(c, math.MaxInt64); err != nil {
 				return err
 			}
-			m.r.stats.Position[c.source.index] = c.cur.end
+			m.stand(c, c.cur.lines, c.cur.bytes)
+			m.seal(c)
 			m.r.recycle(c.cur)
 			c.cur = nil
 		}
-		select {
-		case next, more := <-c.queue:
-			if !more {
-				c.done = true
-				return m.ctx.Err()
+		if len(c.coming) == 0 {
+			if err := m.pull(c); err != nil {
+				return err
 			}
-			c.cur, c.i, c.rejects, c.accounts = next, 0, 0, 0
-		case <-m.ctx.Done():
+		}
+		if len(c.coming) == 0 {
+			c.stop()
+			c.done = true
 			return m.ctx.Err()
 		}
-		select {
-		case <-c.cur.ready:
-		case <-m.ctx.Done():
-			return m.ctx.Err()
+		c.cur, c.coming = c.coming[0], c.coming[1:]
+		c.i, c.rejects, c.accounts = 0, 0, 0
+		if err := m.date(c); err != nil {
+			return err
 		}
-		m.r.stats.Filtered += c.cur.filtered
 		m.current = c.source.path
 		m.r.report(m.current)
 	}
+}
+
+// pull takes the next chunk from the queue, if there is one, and waits until its text is decoded.
+func (m *merger[T]) pull(c *cursor[T]) error {
+	select {
+	case next, more := <-c.queue:
+		if !more {
+			return nil
+		}
+		select {
+		case <-next.ready:
+		case <-m.ctx.Done():
+			return m.ctx.Err()
+		}
+		c.coming = append(c.coming, next)
+	case <-m.ctx.Done():
+		return m.ctx.Err()
+	}
+	return nil
+}
+
+// date judges the times of the current chunk by the file's running time.
+func (m *merger[T]) date(c *cursor[T]) error {
+	if at := c.source.start; c.clock.now == never && at.Clock != 0 {
+		c.clock.now = at.Clock
+	}
+	marks := c.cur.marks
+	c.hold = math.MaxInt
+	holds := m.r.o.Hold && !c.source.once
+	line := 0 // first item of the line
+	for i := range marks {
+		k := &marks[i]
+		if k.line != marks[line].line {
+			line = i
+		}
+		if !c.clock.believes(k.time) {
+			if err := m.hear(c, i+1); err != nil {
+				return err
+			}
+			if k.wrong = c.clock.wrong(k.time, c.follow); k.wrong != 0 {
+				k.key = k.time - k.wrong // in its place
+				continue
+			}
+			if n := min(len(c.follow), clipAfter); n > 0 {
+				k.key = min(k.time, slices.Max(c.follow[:n]))
+			}
+		}
+		k.late = c.clock.now != never && k.time < c.clock.now-day
+		c.clock.take(k.key)
+		if holds && k.time >= m.r.until && c.hold == math.MaxInt {
+			c.hold = line
+		}
+	}
+	return nil
+}
+
+// hear gathers the times that follow from the current chunk's item number i on, from a few chunks ahead where it must.
+func (m *merger[T]) hear(c *cursor[T], i int) error {
+	c.follow = c.follow[:0]
+	add := func(marks []mark) {
+		for _, k := range marks[:min(len(marks), jury-len(c.follow))] {
+			c.follow = append(c.follow, k.time)
+		}
+	}
+	add(c.cur.marks[i:])
+	for n := 0; len(c.follow) < jury && n < quorum; n++ {
+		if n == len(c.coming) {
+			if err := m.pull(c); err != nil {
+				return err
+			}
+		}
+		if n == len(c.coming) {
+			return nil
+		}
+		add(c.coming[n].marks)
+	}
+	return nil
+}
+
+// stand notes how far c has come in its current chunk.
+func (m *merger[T]) stand(c *cursor[T], lines, bytes int64) {
+	p := &m.r.stats.Position[c.source.index]
+	if p.Lines == lines && p.Bytes == bytes {
+		return
+	}
+	start := c.source.start
+	p.Identity, p.Continues = start.Identity, start.Continues
+	p.Lines, p.Bytes = lines, bytes
+	if c.clock.now != never {
+		p.Clock = c.clock.now
+	}
+	p.Tail = Tail{}
+	c.moved = true
+}
+
+// seal adds what tells the position of c from one of another file. The text is at hand as long as the chunk is.
+func (m *merger[T]) seal(c *cursor[T]) {
+	if !c.moved || c.cur == nil {
+		return
+	}
+	c.moved = false
+	p := &m.r.stats.Position[c.source.index]
+	text := c.cur.block.text
+	if n := p.Bytes - c.cur.block.offset; n > 0 && n <= int64(len(text)) {
+		p.Tail = tailOf(text[:n])
+	}
+}
+
+// leave leaves a file before the line of its next item.
+func (m *merger[T]) leave(c *cursor[T]) error {
+	k := c.cur.marks[c.i]
+	if err := m.asides(c, k.line); err != nil {
+		return err
+	}
+	m.stand(c, k.line-1, k.start)
+	m.seal(c)
+	m.r.stats.Held++
+	c.stop()
+	c.done, c.cur, c.coming = true, nil, nil
+	return nil
 }
 
 // asides delivers what the chunk holds beside its items, up to before line.
@@ -209,9 +334,12 @@ func (m *merger[T]) asides(c *cursor[T], line int64) error {
 // takeRun takes the items of c up to the key limit, at least one line's. A long run is delivered as it lies; a short
 // one is gathered with those of other files.
 func (m *merger[T]) takeRun(c *cursor[T], limit int64) error {
+	if c.i == c.hold {
+		return m.leave(c)
+	}
 	marks := c.cur.marks
 	last := c.i + 1
-	for last < len(marks) && (marks[last].key <= limit || marks[last].line == marks[last-1].line) {
+	for last < min(len(marks), c.hold) && (marks[last].key <= limit || marks[last].line == marks[last-1].line) {
 		last++
 	}
 	long := last-c.i >= longRun
@@ -220,8 +348,7 @@ func (m *merger[T]) takeRun(c *cursor[T], limit int64) error {
 			return err
 		}
 	}
-	kept := c.i // items[first:kept] are to be delivered
-	first := c.i
+	kept, first := c.i, c.i // items[first:kept] are to be delivered
 	for ; c.i < last; c.i++ {
 		if err := m.asides(c, marks[c.i].line); err != nil {
 			return err
@@ -234,8 +361,7 @@ func (m *merger[T]) takeRun(c *cursor[T], limit int64) error {
 		}
 		kept++
 	}
-	end := &m.r.stats.Position[c.source.index]
-	end.Lines, end.Bytes = marks[last-1].line, marks[last-1].end
+	m.stand(c, marks[last-1].line, marks[last-1].end)
 	if !long {
 		for i := first; i < kept; i++ {
 			// Swapped, so that both keep memory to reuse.
@@ -249,7 +375,7 @@ func (m *merger[T]) takeRun(c *cursor[T], limit int64) error {
 		if err := m.asides(c, math.MaxInt64); err != nil {
 			return err
 		}
-		*end = c.cur.end
+		m.stand(c, c.cur.lines, c.cur.bytes)
 	}
 	if err := m.hand(c.cur.items[first:kept]); err != nil {
 		return err
@@ -259,22 +385,21 @@ func (m *merger[T]) takeRun(c *cursor[T], limit int64) error {
 
 // admit checks an item against what came before it: its time and its id.
 func (m *merger[T]) admit(c *cursor[T], k mark) bool {
-	if c.running == never {
-		c.running = k.key
-	}
-	if k.time-c.running > farAhead {
-		years := (k.time - c.running) / (farAhead / 10)
-		m.r.reject(c.source.path, k.line, fmt.Sprintf("time %d years after the rest of the file: check the clock of the writer", years))
+	if k.wrong != 0 {
+		m.r.reject(c.source.path, k.line, off(k.wrong))
 		return false
 	}
-	if c.running-k.time > lateAfter {
-		m.r.stats.OutOfOrder++
+	if k.out {
+		m.r.stats.Filtered++
+		return false
 	}
-	c.running = max(c.running, k.key)
 	if !m.ids.add(k.id) {
 		m.r.stats.Duplicates++
 		m.r.reject(c.source.path, k.line, "duplicate id: an exchange with this id was read before")
 		return false
+	}
+	if k.late {
+		m.r.stats.OutOfOrder++
 	}
 	return true
 }
@@ -291,6 +416,9 @@ func (m *merger[T]) hand(items []T) error {
 		return nil
 	}
 	m.r.stats.Exchanges += int64(len(items))
+	for _, c := range m.open {
+		m.seal(c)
+	}
 	if err := m.r.emit(Batch[T]{Items: items, Position: m.r.stats.Position}); err != nil {
 		return err
 	}

@@ -14,24 +14,9 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"github.com/zeebo/xxh3"
 
 	"github.com/palladium-guard/palladium/traffic/dialect"
 )
-
-// Identity recognises a file by how it begins, so that it stays the same when the file grows or is renamed.
-type Identity struct {
-	Prefix int64  `json:"prefix"` // bytes hashed: at most 64 KiB
-	Hash   uint64 `json:"hash"`   // xxh3 of them
-}
-
-// Position is how far a file was taken in: whole lines, and the bytes of text (uncompressed) that they take.
-type Position struct {
-	Path     string   `json:"path"`
-	Identity Identity `json:"identity"` // zero for standard input
-	Lines    int64    `json:"lines"`
-	Bytes    int64    `json:"bytes"`
-}
 
 // source is one file to read.
 type source struct {
@@ -43,6 +28,7 @@ type source struct {
 	start  Position
 	format *dialect.Format // nil until the first lines were seen
 	first  int64           // Unix ms of about the first exchange; the smallest number when not known
+	looked int64           // up to where its account records were delivered before all else
 }
 
 // find lists the files in the order in which they are named, directories walked in the order of names.
@@ -70,6 +56,9 @@ func (r *reading[T]) find() ([]*source, error) {
 			return nil, fmt.Errorf("read traffic: %w", err)
 		}
 		if !info.IsDir() {
+			if err := readable(p, info); err != nil {
+				return nil, fmt.Errorf("read traffic: %w", err)
+			}
 			add(filepath.Clean(p), info)
 			continue
 		}
@@ -88,8 +77,21 @@ func (r *reading[T]) find() ([]*source, error) {
 
 const never = -1 << 63
 
+// readable tries to open a file that was named, so that one that cannot be read fails before anything is read.
+func readable(path string, info fs.FileInfo) error {
+	if !info.Mode().IsRegular() {
+		return nil // opening a pipe waits for its writer
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 func (r *reading[T]) walk(dir string, add func(string, fs.FileInfo)) error {
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	// With a separator after it, a link to a directory is followed.
+	return filepath.WalkDir(dir+string(filepath.Separator), func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			r.reject(path, 0, "cannot be read: check its permissions")
 			if d != nil && d.IsDir() {
@@ -121,116 +123,6 @@ func hasTrafficName(path string) bool {
 		return true
 	}
 	return false
-}
-
-// stream is an open source: its text from the start position on.
-type stream struct {
-	io.Reader
-	packed string // gzip, zstd or empty
-	close  func()
-}
-
-// open opens s and skips what was taken in before. Bytes taken from disk are added to read.
-func (s *source) open(resume map[Identity]Position, read *atomic.Int64) (*stream, error) {
-	if s.stdin != nil {
-		s.start = Position{Path: s.path}
-		return unpack(&counter{r: s.stdin, n: read}, func() {})
-	}
-	f, err := os.Open(s.path)
-	if err != nil {
-		return nil, err
-	}
-	if s.once {
-		s.start = Position{Path: s.path}
-		return unpack(&counter{r: f, n: read}, func() { f.Close() })
-	}
-	if err := s.identify(f, resume); err != nil {
-		f.Close()
-		return nil, err
-	}
-	st, err := unpack(&counter{r: f, n: read}, func() { f.Close() })
-	if err != nil {
-		return nil, err
-	}
-	if s.start.Bytes > 0 {
-		if err := s.skip(st, f, read); err != nil {
-			st.close()
-			return nil, err
-		}
-	}
-	return st, nil
-}
-
-// skip goes to the start position. A last line that had no end then may have got one since.
-func (s *source) skip(st *stream, f *os.File, read *atomic.Int64) error {
-	before := s.start.Bytes - 1
-	var err error
-	if st.packed == "" {
-		_, err = f.Seek(before, io.SeekStart)
-		read.Add(before)
-		st.Reader = &counter{r: f, n: read}
-	} else {
-		_, err = io.CopyN(io.Discard, st.Reader, before)
-	}
-	b := bufio.NewReader(st.Reader)
-	st.Reader = b
-	var last byte
-	if err == nil {
-		last, err = b.ReadByte()
-	}
-	if errors.Is(err, io.EOF) {
-		return errors.New("shorter than when it was read before: restore it, or read it without the state")
-	}
-	if err != nil {
-		return err
-	}
-	if last == '\n' {
-		return nil
-	}
-	if next, err := b.Peek(1); err == nil && next[0] == '\n' {
-		_, _ = b.Discard(1)
-		s.start.Bytes++
-	}
-	return nil
-}
-
-// identify finds the file's identity and start position. A known identity is kept as long as the file begins with it.
-func (s *source) identify(f *os.File, resume map[Identity]Position) error {
-	head := make([]byte, min(s.size, 64<<10))
-	n, err := f.ReadAt(head, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	head = head[:n]
-	s.start = Position{Path: s.path, Identity: Identity{Prefix: prefix(int64(n))}}
-	s.start.Identity.Hash = xxh3.Hash(head[:s.start.Identity.Prefix])
-	tried := map[int64]uint64{}
-	longest := int64(0)
-	for id, at := range resume {
-		if id.Prefix <= longest || id.Prefix > int64(n) {
-			continue
-		}
-		h, ok := tried[id.Prefix]
-		if !ok {
-			h = xxh3.Hash(head[:id.Prefix])
-			tried[id.Prefix] = h
-		}
-		if h == id.Hash {
-			longest = id.Prefix
-			s.start = Position{Path: s.path, Identity: id, Lines: at.Lines, Bytes: at.Bytes}
-		}
-	}
-	return nil
-}
-
-// prefix rounds a length down to four significant bits, so that the identities of many files that grow have few
-// different lengths to try.
-func prefix(n int64) int64 {
-	step := int64(1)
-	for n/step >= 16 {
-		step *= 2
-	}
-	return n / step * step
 }
 
 // unpack finds out by the first bytes how in is compressed.

@@ -17,14 +17,6 @@ import (
 	"github.com/palladium-guard/palladium/traffic/dialect/native"
 )
 
-func positions(ps []Position) map[Identity]Position {
-	m := map[Identity]Position{}
-	for _, p := range ps {
-		m[p.Identity] = p
-	}
-	return m
-}
-
 // TestResume stops a reading after each of its batches and goes on from the position told with that batch.
 func TestResume(t *testing.T) {
 	dir := t.TempDir()
@@ -51,7 +43,7 @@ func TestResume(t *testing.T) {
 		var taken []string
 		var at []Position
 		lost, rejects := 0, 0
-		run := func(resume map[Identity]Position, batches int) error {
+		run := func(resume []Position, batches int) error {
 			_, err := Read(t.Context(), Options{Paths: []string{dir}, Formats: []dialect.Format{native.Format()}, Resume: resume}, name,
 				func(*palladium.Account) error { return nil }, func(b Batch[named]) error {
 					if batches == 0 {
@@ -76,7 +68,7 @@ func TestResume(t *testing.T) {
 		if after%7 != 0 && after > 3 {
 			continue
 		}
-		if err := run(positions(at), -1); err != nil {
+		if err := run(at, -1); err != nil {
 			t.Fatal(err)
 		}
 		slices.Sort(taken)
@@ -99,10 +91,10 @@ func TestGrownFileContinues(t *testing.T) {
 			t.Fatal(err)
 		}
 		write(t, dir, "new.jsonl", []byte(ex("n0", 0)))
-		g = read(t, Options{Paths: []string{dir}, Resume: positions(g.stats.Position)})
+		g = read(t, Options{Paths: []string{dir}, Resume: g.stats.Position})
 		g.want(t, "n0 x3")
 		g.wantReject(t, "renamed.jsonl", 4, "invalid JSON")
-		g = read(t, Options{Paths: []string{dir}, Resume: positions(g.stats.Position)})
+		g = read(t, Options{Paths: []string{dir}, Resume: g.stats.Position})
 		g.want(t, "")
 		if len(g.rejects) != 0 {
 			t.Errorf("%q: read again: %v", how, g.rejects)
@@ -117,7 +109,7 @@ func TestLastLineWithoutAnEnd(t *testing.T) {
 		path := write(t, dir, "f.jsonl", []byte(ex("x1", 1)+two[:cut]))
 		g := read(t, Options{Paths: []string{path}})
 		write(t, dir, "f.jsonl", []byte(ex("x1", 1)+two+"bad\n"))
-		h := read(t, Options{Paths: []string{path}, Resume: positions(g.stats.Position)})
+		h := read(t, Options{Paths: []string{path}, Resume: g.stats.Position})
 		if ids := strings.Join(append(g.ids, h.ids...), " "); ids != "x1 x2" {
 			t.Errorf("cut at %d: got %s", cut, ids)
 		}
@@ -127,7 +119,7 @@ func TestLastLineWithoutAnEnd(t *testing.T) {
 	g := read(t, Options{Paths: []string{path}})
 	id := g.stats.Position[0]
 	id.Bytes += 1000
-	g = read(t, Options{Paths: []string{path}, Resume: map[Identity]Position{id.Identity: id}})
+	g = read(t, Options{Paths: []string{path}, Resume: []Position{id}})
 	g.want(t, "")
 	g.wantReject(t, "f.jsonl", 0, "shorter than when it was read before")
 }
@@ -155,7 +147,7 @@ func TestBlocks(t *testing.T) {
 				t.Fatalf("block at %d, the last one ended at %d", b.offset, end)
 			}
 			end += b.size
-			b.eachLine(func(line []byte, n, at int64) bool {
+			b.eachLine(func(line []byte, n, _, at int64) bool {
 				have = append(have, fmt.Sprint(n, string(line)))
 				if stop := min(at, int64(len(text))); !bytes.HasSuffix(bytes.TrimSuffix(text[:stop], []byte("\n")), line) {
 					t.Fatalf("line %q does not end at %d", line, at)
