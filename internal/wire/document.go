@@ -282,3 +282,15 @@ func space(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t'
 func delimiter(c byte) bool {
 	return space(c) || c == ',' || c == ':' || c == '}' || c == ']' || c == '{' || c == '[' || c == '"'
 }
+
+// Trim returns the span of body without white space around it.
+func Trim(body []byte) Span {
+	s := Span{0, len(body)}
+	for s.Start < s.End && space(body[s.Start]) {
+		s.Start++
+	}
+	for s.End > s.Start && space(body[s.End-1]) {
+		s.End--
+	}
+	return s
+}

@@ -15,6 +15,8 @@ type Redactor interface {
 	// Redact appends a unary body without what rd takes away. An error wraps ErrAnswer; nothing of the body may then be
 	// sent.
 	Redact(dst, body []byte, e Endpoint, rd Redaction) ([]byte, error)
+	// Touches reports, quickly, whether an event may hold something that rd takes away. It may say yes without need.
+	Touches(event []byte, rd Redaction) bool
 	// RedactEvent does so for the data of one event, which may have a name. Keep is false when the whole event is left out.
 	RedactEvent(dst, name, data []byte, e Endpoint, rd Redaction) (out []byte, keep bool, err error)
 }
@@ -105,6 +107,9 @@ func eventEnd(p []byte, from int) int {
 
 // event appends one event, redacted.
 func (e *Editor) event(dst, ev []byte) ([]byte, error) {
+	if !e.redactor.Touches(ev, e.rd) {
+		return append(dst, ev...), nil
+	}
 	var name []byte
 	data, lines := e.data[:0], 0
 	for at := 0; at < len(ev); {
@@ -175,6 +180,27 @@ func nextLine(p []byte, at int) ([]byte, int) {
 		end++
 	}
 	return p[at : at+n], end
+}
+
+// Holds reports whether text has a JSON member of that name, given with its quotes, whose value is not null, an empty
+// string or an empty list.
+func Holds(text []byte, quoted string) bool {
+	for {
+		i := bytes.Index(text, []byte(quoted))
+		if i < 0 {
+			return false
+		}
+		text = text[i+len(quoted):]
+		i = 0
+		for i < len(text) && (space(text[i]) || text[i] == ':') {
+			i++
+		}
+		switch v := text[i:]; {
+		case bytes.HasPrefix(v, []byte("null")), bytes.HasPrefix(v, []byte(`""`)), bytes.HasPrefix(v, []byte("[]")):
+		default:
+			return true
+		}
+	}
 }
 
 // Rewrite appends data with some values replaced. Names numbers the members; a value whose name is opaque is given to

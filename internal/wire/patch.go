@@ -91,6 +91,11 @@ func (p *Patch) Apply(dst []byte, d *Document) []byte {
 	return splice(dst, d.Body, edits)
 }
 
+// Over appends body, which need not be an object, with the replacements and cuts of p.
+func (p *Patch) Over(dst, body []byte) []byte {
+	return splice(dst, body, append([]edit(nil), p.edits...))
+}
+
 // splice appends body with the edits made. An edit within another, or one that overlaps an earlier one, is left out.
 func splice(dst, body []byte, edits []edit) []byte {
 	for i := range edits { // the later of two changes of the same place wins

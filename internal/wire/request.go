@@ -113,28 +113,89 @@ type Request struct {
 	Unknown []int  // indices of members that the dialect does not know
 	Context uint64 // of what the caller wrote last: what a sealed block of the answer belongs to
 
-	parts, inner, deep []Member
+	// What is known of the account's earlier requests, set by whoever remembers them; zero when nobody does.
+	Edited int // sealed blocks sent back behind another context than the one that they were made for
+	Biases int // distinct pairs of token and bias that the account has sent lately, these included
+
+	parts [4][]Member
 }
 
 // Begin reads body as a Document and clears everything else.
 func (r *Request) Begin(e Endpoint, body []byte) error {
 	r.Endpoint, r.Model, r.Stream, r.MaxTokens, r.Answers, r.WantsUsage = e, "", false, -1, 1, false
 	r.Asks, r.Seals, r.Unknown, r.Context = r.Asks[:0], r.Seals[:0], r.Unknown[:0], 0
+	r.Edited, r.Biases = 0, 0
 	return r.Document.Read(body)
 }
 
-// Parts lists the parts of the value at s as the function Parts does. There are three lists, 0, 1 and 2, each valid until
+// Parts lists the parts of the value at s as the function Parts does. There are four lists, from 0 on, each valid until
 // it is asked for again.
 func (r *Request) Parts(list int, s Span) []Member {
-	into := &r.parts
-	switch list {
-	case 1:
-		into = &r.inner
-	case 2:
-		into = &r.deep
+	r.parts[list] = Parts(r.parts[list][:0], r.Body, s)
+	return r.parts[list]
+}
+
+// Inside returns the bytes between the quotes of the string m.
+func (r *Request) Inside(m Member) []byte { return r.Body[m.Value.Start+1 : m.Value.End-1] }
+
+// Is reports whether m is the string word.
+func (r *Request) Is(m Member, word string) bool {
+	if m.Kind != '"' {
+		return false
 	}
-	*into = Parts((*into)[:0], r.Body, s)
-	return *into
+	in := r.Inside(m)
+	return string(in) == word || bytes.IndexByte(in, '\\') >= 0 && Unquote(m.Value.Of(r.Body)) == word
+}
+
+// Wrote notes what the caller wrote in one turn, a string or parts with texts, as the context of what follows. A turn
+// without text, such as the result of a tool, changes nothing. It uses the lists 2 and 3.
+func (r *Request) Wrote(content Member) {
+	if content.Kind == '"' {
+		r.Context = Hash(HashStart, r.Inside(content))
+		return
+	}
+	if content.Kind != '[' {
+		return
+	}
+	h, some := HashStart, false
+	for _, p := range r.Parts(2, content.Value) {
+		for _, q := range r.Parts(3, p.Value) {
+			if q.Name == "text" && q.Kind == '"' {
+				h, some = Hash(h, r.Inside(q)), true
+			}
+		}
+	}
+	if some {
+		r.Context = h
+	}
+}
+
+// Sealed notes a sealed block of earlier reasoning.
+func (r *Request) Sealed(block Span, seal Member) {
+	if seal.Kind == '"' && seal.Value.Len() > 2 {
+		r.Seals = append(r.Seals, Seal{Block: block, Hash: Hash(HashStart, r.Inside(seal)), Context: r.Context})
+	}
+}
+
+// Begun notes a last turn that the model is to continue. It uses the list 2.
+func (r *Request) Begun(member int, turn Span, content Member) {
+	ask := Ask{Feature: Prefill, Name: "last message", Member: member, Within: turn, Value: turn}
+	texts := content.Value
+	switch content.Kind {
+	case '"':
+		ask.Count = int64(texts.Len() - 2)
+	case '[':
+		for _, p := range r.Parts(2, texts) {
+			ask.Count += int64(p.Value.Len())
+			for _, q := range r.Parts(3, p.Value) {
+				if q.Name == "text" && q.Kind == '"' {
+					ask.Count += int64(q.Value.Len() - 2 - p.Value.Len())
+				}
+			}
+		}
+	}
+	ask.Marked = OpensReasoning(texts.Of(r.Body))
+	r.Asks = append(r.Asks, ask)
 }
 
 // Asked returns the first ask for f, or nil.
@@ -154,8 +215,9 @@ func (r *Request) SetModel(p *Patch, model string) {
 
 // OpensReasoning reports whether a text, as written in JSON, opens a span of reasoning in one of the usual markups.
 func OpensReasoning(text []byte) bool {
-	for _, mark := range []string{"<think", "<reason", "<scratchpad", "<|channel", "<|begin_of_thought", "<seed:think", "\\u003cthink"} {
-		if bytes.Contains(bytes.ToLower(text), []byte(mark)) {
+	text = bytes.ToLower(text)
+	for _, mark := range [...]string{"<think", "<reason", "<scratchpad", "<|channel", "<|begin_of_thought", "<seed:think", "\\u003cthink"} {
+		if bytes.Contains(text, []byte(mark)) {
 			return true
 		}
 	}

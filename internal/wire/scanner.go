@@ -17,11 +17,12 @@ type Tally struct {
 
 	Usage    palladium.Usage // last figures that the upstream gave
 	HasUsage bool
-	Ended    bool  // the dialect's end marker was seen, or a whole unary body
-	Failed   bool  // the upstream told an error
-	Cut      bool  // text beyond the buffer's capacity was left out
-	Finish   Short // finish or stop reason, of the first answer
-	Fault    Short // type or code of the upstream's error
+	Ended    bool     // the dialect's end marker was seen, or a whole unary body
+	Failed   bool     // the upstream told an error
+	Cut      bool     // text beyond the buffer's capacity was left out
+	Inputs   [3]int64 // dialect's own note: parts that make up Usage.Input
+	Finish   Short    // finish or stop reason, of the first answer
+	Fault    Short    // type or code of the upstream's error
 
 	Seals  [8]uint64 // hashes of the first sealed reasoning blocks (signatures, encrypted content)
 	SealsN int

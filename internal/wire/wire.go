@@ -71,6 +71,7 @@ func (r *Refusal) Sentence() string {
 type Redaction struct {
 	Logprobs   bool // log probabilities of answer and prompt become null
 	Reasoning  bool // reasoning text is left out; sealed reasoning (signatures, encrypted content) stays
+	Summaries  bool // with Reasoning: summaries of reasoning that the upstream wrote itself stay
 	UsageChunk bool // the chunk that carries nothing but usage is left out: the caller did not ask for it
 	Round      bool // embeddings are rounded to Decimals
 	Decimals   int  // digits after the decimal point, 0 to 17

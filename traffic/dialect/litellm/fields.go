@@ -1,8 +1,6 @@
 package litellm
 
 import (
-	"strconv"
-
 	"github.com/valyala/fastjson"
 
 	"github.com/palladium-guard/palladium"
@@ -12,112 +10,13 @@ import (
 // redacted stands in place of text that the proxy was told not to log. Taken for text it would make all accounts alike.
 const redacted = "redacted-by-litellm"
 
-// parameters reads what the client sent beside the messages, in the names of the APIs that the proxy speaks.
-func parameters(p *palladium.Params, v *fastjson.Value) {
-	if v == nil {
-		return
-	}
-	real(p, palladium.HasTemperature, &p.Temperature, v.Get("temperature"))
-	real(p, palladium.HasTopP, &p.TopP, v.Get("top_p"))
-	for _, name := range []string{"max_tokens", "max_completion_tokens", "max_output_tokens"} {
-		whole(p, palladium.HasMaxTokens, &p.MaxTokens, v.Get(name))
-	}
-	whole(p, palladium.HasN, &p.N, v.Get("n"))
-	whole(p, palladium.HasTopLogprobs, &p.TopLogprobs, v.Get("top_logprobs"))
-	flag(p, palladium.HasLogprobs, &p.Logprobs, v.Get("logprobs"))
-	if _, ok := dialect.Whole(v.Get("logprobs")); ok && p.Has&palladium.HasLogprobs == 0 { // text completions
-		p.Logprobs = true
-		p.Has |= palladium.HasLogprobs
-		whole(p, palladium.HasTopLogprobs, &p.TopLogprobs, v.Get("logprobs"))
-	}
-	if n, ok := dialect.Whole(v.Get("seed")); ok {
-		p.Seed = n
-		p.Has |= palladium.HasSeed
-	}
-	flag(p, palladium.HasStream, &p.Stream, v.Get("stream"))
-	for _, name := range []string{"reasoning_effort", "reasoning", "thinking"} {
-		r := v.Get(name)
-		if r == nil || r.Type() == fastjson.TypeNull || p.Has&palladium.HasReasoning != 0 {
-			continue
-		}
-		p.Has |= palladium.HasReasoning
-		if p.Reasoning = dialect.Text(r); p.Reasoning == "" {
-			p.Reasoning = string(r.MarshalTo(nil))
-		}
-	}
-	for _, name := range []string{"stop", "stop_sequences"} {
-		if s := v.Get(name); s != nil && p.Has&palladium.HasStop == 0 {
-			if p.Stop = dialect.Texts(p.Stop[:0], s); len(p.Stop) > 0 {
-				p.Has |= palladium.HasStop
-			}
-		}
-	}
-	biases(p, v.Get("logit_bias"))
-}
-
-func biases(p *palladium.Params, v *fastjson.Value) {
-	if v == nil || v.Type() != fastjson.TypeObject {
-		return
-	}
-	p.Has |= palladium.HasLogitBias
-	v.GetObject().Visit(func(key []byte, bias *fastjson.Value) {
-		token, err := strconv.ParseUint(string(key), 10, 32)
-		b, ok := dialect.Number(bias)
-		if err == nil && ok {
-			p.LogitBias = append(p.LogitBias, palladium.TokenBias{Token: uint32(token), Bias: b})
-		}
-	})
-}
-
-func real(p *palladium.Params, bit palladium.ParamSet, into *float64, v *fastjson.Value) {
-	if f, ok := dialect.Number(v); ok {
-		*into = f
-		p.Has |= bit
-	}
-}
-
-func whole(p *palladium.Params, bit palladium.ParamSet, into *int, v *fastjson.Value) {
-	if n, ok := dialect.Whole(v); ok && n == int64(int32(n)) {
-		*into = int(n)
-		p.Has |= bit
-	}
-}
-
-func flag(p *palladium.Params, bit palladium.ParamSet, into *bool, v *fastjson.Value) {
-	if v == nil || (v.Type() != fastjson.TypeTrue && v.Type() != fastjson.TypeFalse) {
-		return
-	}
-	*into = v.GetBool()
-	p.Has |= bit
-}
-
-// tools lists the names of the tools and functions offered.
-func tools(into []string, params *fastjson.Value) []string {
-	for _, list := range []string{"tools", "functions"} {
-		for _, t := range params.GetArray(list) {
-			if name := first(t.Get("function", "name"), t.Get("name"), t.Get("type")); name != "" {
-				into = append(into, name)
-			}
-		}
-	}
-	return into
-}
-
 // conversation reads the messages: a string, a list of strings (embeddings) or a list of turns, whose content is a
 // string or a list of parts.
 func conversation(e *palladium.Exchange, v, params *fastjson.Value) {
 	if v != nil && v.Type() == fastjson.TypeObject && v.Get("messages") != nil {
 		v = v.Get("messages")
 	}
-	switch {
-	case v == nil:
-	case v.Type() == fastjson.TypeString:
-		e.Messages = dialect.Turn(e.Messages, "user", v)
-	case v.Type() == fastjson.TypeArray:
-		for _, turn := range v.GetArray() {
-			e.Messages = oneTurn(e.Messages, turn)
-		}
-	}
+	e.Messages = dialect.Turns(e.Messages, v)
 	for i := range e.Messages {
 		if e.Messages[i].Text == redacted {
 			e.Messages[i].Text = ""
@@ -129,22 +28,6 @@ func conversation(e *palladium.Exchange, v, params *fastjson.Value) {
 			e.System = s
 		}
 	}
-}
-
-func oneTurn(into []palladium.Message, turn *fastjson.Value) []palladium.Message {
-	if turn.Type() != fastjson.TypeObject {
-		return dialect.Turn(into, "user", turn)
-	}
-	role := dialect.Text(turn.Get("role"))
-	content := turn.Get("content")
-	if role == "" && content == nil {
-		return append(into, palladium.Message{Role: "user", Digest: dialect.Digest(turn)})
-	}
-	into = dialect.Turn(into, role, content)
-	if calls := turn.Get("tool_calls"); calls != nil && calls.Type() == fastjson.TypeArray {
-		into = append(into, palladium.Message{Role: role, Digest: dialect.Digest(calls)})
-	}
-	return into
 }
 
 // outcome reads how the request ended. The proxy logs success or failure, and the provider's status of a failure.

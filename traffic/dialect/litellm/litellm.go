@@ -86,11 +86,11 @@ func (d *Decoder) payload(v *fastjson.Value) error {
 	e.Model = first(v.Get("model_group"), v.Get("model"))
 	client(&e.Client, v, meta)
 	params := v.Get("model_parameters")
-	parameters(&e.Params, params)
+	dialect.Parameters(&e.Params, params)
 	if s := v.Get("stream"); s != nil && e.Params.Has&palladium.HasStream == 0 {
-		flag(&e.Params, palladium.HasStream, &e.Params.Stream, s)
+		dialect.Flag(&e.Params, palladium.HasStream, &e.Params.Stream, s)
 	}
-	e.Tools = tools(e.Tools, params)
+	e.Tools = dialect.Tools(e.Tools, params)
 	conversation(e, v.Get("messages"), params)
 	outcome(e, v, start)
 	usage(&e.Usage, v, meta)

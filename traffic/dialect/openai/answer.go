@@ -177,13 +177,11 @@ func figures(s *wire.Scanner, t wire.Token, root uint64) {
 
 // faults reads the error at the path root.
 func faults(s *wire.Scanner, t wire.Token, root uint64) {
-	switch s.Path {
-	case root:
-		if t == wire.Open || t == wire.String {
-			s.Failed = true
-		}
-	case root<<8 | uint64(nCode), root<<8 | uint64(nType):
-		if t == wire.String && (s.Fault.Empty() || !s.Fresh()) {
+	switch {
+	case t == wire.Open && s.Path>>8 == root, t == wire.String && s.Path == root:
+		s.Failed = true
+	case t == wire.String && (s.Path == root<<8|uint64(nCode) || s.Path == root<<8|uint64(nType)):
+		if s.Fault.Empty() || !s.Fresh() {
 			s.Fault.Set(s.Piece, s.Fresh())
 		}
 	}
@@ -295,10 +293,10 @@ func (responses) Event(s *wire.Scanner) {
 		s.Forget(s.Mark)
 		s.Thought = s.Carried && s.Type.Contains("reasoning")
 	}
-	switch s.Type.String() {
-	case "response.completed", "response.incomplete":
+	switch {
+	case s.Type.Is("response.completed"), s.Type.Is("response.incomplete"):
 		s.Ended = true
-	case "response.failed", "error":
+	case s.Type.Is("response.failed"), s.Type.Is("error"):
 		s.Failed = true
 	}
 }

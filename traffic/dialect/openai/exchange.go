@@ -1,8 +1,11 @@
 package openai
 
 import (
+	"github.com/valyala/fastjson"
+
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/internal/wire"
+	"github.com/palladium-guard/palladium/traffic/dialect"
 )
 
 // WantUsage makes the stream that r asks for end with its usage, unless it does so already, and reports whether p was
@@ -28,8 +31,25 @@ func (d *Dialect) WantUsage(p *wire.Patch, r *wire.Request) bool {
 }
 
 // Fill turns a request and what is known of its answer into e, off the path: API, model, conversation, parameters,
-// tools, usage, finish reason and output. The caller sets the rest. Strings may share r's body. S may be nil.
+// tools, usage, finish reason and output. The caller sets the rest. S may be nil. Errors wrap one of package dialect's.
 func (d *Dialect) Fill(e *palladium.Exchange, r *wire.Request, s *wire.Scanner) error {
 	e.API, e.Model = "openai."+r.Endpoint.String(), r.Model
+	if s != nil {
+		e.Usage, e.Outcome.Finish, e.Output = s.Usage, s.Finish.String(), s.Answer()
+	}
+	var p fastjson.Parser
+	v, err := dialect.Parse(&p, r.Body)
+	if err != nil {
+		return err
+	}
+	dialect.Parameters(&e.Params, v)
+	e.Tools = dialect.Tools(e.Tools, v)
+	for _, name := range []string{"messages", "input", "prompt"} {
+		e.Messages = dialect.Turns(e.Messages, v.Get(name))
+	}
+	e.System, e.Messages = dialect.SplitSystem(e.Messages)
+	if s := dialect.Joined(v.Get("instructions")); s != "" {
+		e.System = s
+	}
 	return nil
 }
