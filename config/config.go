@@ -4,6 +4,7 @@ package config
 
 import (
 	"bytes"
+	"encoding"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,10 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/palladium-guard/palladium/traffic/budget"
 	"github.com/palladium-guard/palladium/traffic/gateway"
+	"github.com/palladium-guard/palladium/traffic/gateway/credential"
+	"github.com/palladium-guard/palladium/traffic/restrict"
 )
 
 // MaxBytes is the largest file that is read.
@@ -23,7 +27,10 @@ var ErrConfig = errors.New("configuration refused")
 
 // File is the configuration, section by section.
 type File struct {
-	Gateway gateway.Config `yaml:"gateway"`
+	Gateway     gateway.Config    `yaml:"gateway"`
+	Credentials credential.Config `yaml:"credentials"`
+	Restrict    restrict.Config   `yaml:"restrict"`
+	Budget      budget.Settings   `yaml:"budget"`
 }
 
 // Parse reads a configuration. Keys that are not known or come twice, values of another type and a second document are
@@ -86,8 +93,8 @@ func known(n *yaml.Node, t reflect.Type, path string) error {
 	if n.Kind == yaml.AliasNode {
 		return fmt.Errorf("%w: line %d: write the value out: aliases are not understood", ErrConfig, n.Line)
 	}
-	if reflect.PointerTo(t).Implements(reflect.TypeFor[yaml.Unmarshaler]()) {
-		return nil
+	if p := reflect.PointerTo(t); p.Implements(reflect.TypeFor[yaml.Unmarshaler]()) || p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+		return nil // it reads itself
 	}
 	switch t.Kind() {
 	case reflect.Struct:

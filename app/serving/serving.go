@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/palladium-guard/palladium/config"
@@ -23,9 +25,13 @@ type Options struct {
 	Upstreams []string // addresses that take the place of the file's upstreams
 	Listen    string   // takes the place of the file's
 	Admin     string   // takes the place of the file's
-	Anonymous string   // plan of callers without a credential; "" refuses them
+	Keys      string   // takes the place of the file's
+	Verdicts  string   // takes the place of the file's
+	State     string   // takes the place of the file's
+	Anonymous string   // plan of callers without a credential; "" leaves it to the file
+	Check     bool     // read and check everything, then end
 	Log       io.Writer
-	Ready     func(callers, admin net.Addr) // called once, when both listeners accept
+	Ready     func(callers, admin net.Addr) // called once, when the listeners accept; admin is nil when there is none
 }
 
 // load reads the configuration and puts what the command line says over it.
@@ -47,63 +53,110 @@ func (o *Options) load() (*config.File, error) {
 			g.Upstreams = append(g.Upstreams, gateway.UpstreamConfig{URL: u})
 		}
 	}
-	if o.Listen != "" {
-		g.Listen = o.Listen
-	}
-	if o.Admin != "" {
-		g.Admin.Listen = o.Admin
+	over(&g.Listen, o.Listen)
+	over(&g.Admin.Listen, o.Admin)
+	over(&g.Verdicts.File, o.Verdicts)
+	over(&g.State, o.State)
+	over(&f.Credentials.Keys, o.Keys)
+	if o.Anonymous != "" {
+		f.Credentials.Anonymous.Allow, f.Credentials.Anonymous.Plan = true, o.Anonymous
 	}
 	g.Fill()
-	return f, g.Check()
+	return f, errors.Join(g.Check(), f.Credentials.Check())
 }
 
-// Run serves until ctx ends, then drains. It returns nil after an orderly end.
+func over(v *string, by string) {
+	if by != "" {
+		*v = by
+	}
+}
+
+// Run serves until ctx ends, then drains. It returns nil after an orderly end. A hang-up signal has it read the
+// configuration again.
 func Run(ctx context.Context, o Options) error {
 	f, err := o.load()
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(o.Log, nil))
-	g, err := gateway.New(gateway.Options{Config: f.Gateway, Callers: anonymous{plan: o.Anonymous}, Log: log})
-	if err != nil {
+	s := &site{o: o, log: slog.New(slog.NewTextHandler(o.Log, nil))}
+	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
+	defer s.close()
+	if err := s.open(f); err != nil {
 		return err
 	}
-	defer g.Close()
-	ln, err := net.Listen("tcp", f.Gateway.Listen)
+	if o.Check {
+		return nil
+	}
+	callers, err := net.Listen("tcp", f.Gateway.Listen)
 	if err != nil {
 		return fmt.Errorf("listen for callers: %w", err)
 	}
-	srv := gateway.Server(&f.Gateway, g, nil)
-	log.Info("serving", "listen", ln.Addr().String())
+	defer callers.Close()
+	servers := []*http.Server{gateway.Server(&f.Gateway, s.gateway, s.certificate)}
+	listeners := []net.Listener{callers}
+	var adminAt net.Addr
+	if f.Gateway.Admin.Listen != "" {
+		l, err := net.Listen("tcp", f.Gateway.Admin.Listen)
+		if err != nil {
+			return fmt.Errorf("listen for the operator: %w", err)
+		}
+		defer l.Close()
+		srv, err := s.admin(f)
+		if err != nil {
+			return err
+		}
+		servers, listeners, adminAt = append(servers, srv), append(listeners, l), l.Addr()
+	}
+	s.watch(f)
+	failed := make(chan error, len(servers))
+	for i, srv := range servers {
+		go func() {
+			if i == 0 && s.certificate != nil {
+				failed <- srv.ServeTLS(listeners[i], "", "")
+			} else {
+				failed <- srv.Serve(listeners[i])
+			}
+		}()
+	}
+	s.log.Info("serving", "listen", callers.Addr().String(), "tls", s.certificate != nil, "upstreams", len(f.Gateway.Upstreams))
+	if adminAt != nil {
+		s.log.Info("serving the operator", "listen", adminAt.String())
+	}
 	if o.Ready != nil {
-		o.Ready(ln.Addr(), nil)
+		o.Ready(callers.Addr(), adminAt)
 	}
-	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(ln) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve callers: %w", err)
-	case <-ctx.Done():
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-hangup:
+			s.reloadAndTell()
+		case err := <-failed:
+			return fmt.Errorf("serve: %w", err)
+		case <-ctx.Done():
+			return s.drain(servers, f.Gateway.Limits)
+		}
 	}
-	g.Drain()
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.Gateway.Limits.Drain)
-	defer cancel()
-	start := time.Now()
-	if err := srv.Shutdown(drain); err != nil && !errors.Is(err, http.ErrServerClosed) {
-		n := g.InFlight()
-		_ = srv.Close() // it is over either way
-		return fmt.Errorf("drain: %d exchanges were cut off after %s", n, time.Since(start).Round(time.Second))
-	}
-	log.Info("drained", "after", time.Since(start).Round(time.Millisecond))
-	return nil
 }
 
-// anonymous serves everybody under one plan; without a plan, nobody.
-type anonymous struct{ plan string }
-
-func (a anonymous) Identify(*http.Request) (gateway.Caller, error) {
-	if a.plan == "" {
-		return gateway.Caller{}, gateway.ErrNoCredential
+// drain lets open answers end, takes nothing new, and gives up after the limit. Health stays up meanwhile.
+func (s *site) drain(servers []*http.Server, l gateway.Limits) error {
+	start := time.Now()
+	s.gateway.Drain()
+	s.log.Info("draining", "open", s.gateway.InFlight())
+	time.Sleep(l.DrainNotice) // balancers see that it is not ready before connections are refused
+	limit, cancel := context.WithTimeout(context.Background(), l.Drain)
+	defer cancel()
+	err := servers[0].Shutdown(limit)
+	for _, srv := range servers[1:] {
+		_ = srv.Close() // nobody waits for the operator's requests
 	}
-	return gateway.Caller{Account: "anonymous", Plan: a.plan, Kind: "anonymous"}, nil
+	if err != nil {
+		n := s.gateway.InFlight()
+		_ = servers[0].Close() // it is over either way
+		return fmt.Errorf("drain: %d open answers were cut off after %s", n, time.Since(start).Round(time.Second))
+	}
+	s.log.Info("drained", "after", time.Since(start).Round(time.Millisecond))
+	return nil
 }

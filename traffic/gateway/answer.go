@@ -1,64 +1,114 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/http"
-	"strings"
+	"strconv"
 	"time"
 )
-
-// headerWait is how long response headers may wait for the first bytes of the body, so that both leave in one packet.
-const headerWait = 2 * time.Millisecond
 
 // chunkSize is what is read of a stream at once. A stream that waits holds this much.
 const chunkSize = 4 << 10
 
-// answer passes the upstream's response to the caller.
-func (x *exchange) answer(resp *http.Response) {
-	defer resp.Body.Close()
-	h := x.w.Header()
-	inbound(h, resp.Header, x.up.secret)
-	h["X-Palladium-Request-Id"] = []string{x.id.String()}
-	x.limitHeaders(h)
+// answer passes the upstream's response to the caller. A refusal it returns is to be written in its place.
+func (x *exchange) answer(resp *http.Response) *refusal {
 	x.status = resp.StatusCode
+	good := resp.StatusCode/100 == 2
+	if f := x.upstreamFault(resp); f != nil {
+		return f
+	}
 	streamed := eventStream(resp.Header)
+	plain := resp.Header.Get("Content-Encoding") == ""
+	if x.route.policed() && good {
+		if !plain && x.redaction.Any() {
+			x.reason = "upstream.encoding"
+			return unreadable()
+		}
+		if x.scanned = plain; x.scanned {
+			x.scan.Reset(x.dialect().Answer(x.route.Kind), streamed, nil)
+		}
+	}
+	switch {
+	case streamed:
+		return x.head(resp, true, x.streamBody)
+	case x.scanned && (x.redaction.Any() || x.pace() > 0), !good && x.up.secret != "", x.filtersModels() && good && plain:
+		return x.whole(resp)
+	}
+	flush := resp.ContentLength < 0 // it may come slowly
+	return x.head(resp, false, func(r io.Reader) error { return x.unaryBody(r, flush) })
+}
+
+// upstreamFault turns what concerns the gateway's own credential at the upstream into a refusal of the gateway's: the
+// caller can do nothing about it, and must not take it for its own.
+func (x *exchange) upstreamFault(resp *http.Response) *refusal {
+	if resp.StatusCode != http.StatusUnauthorized || x.up.secret == "" {
+		return nil
+	}
+	x.g.log.Error("upstream does not take the gateway's secret: put a valid one in its place", "upstream", x.up.cfg.Name)
+	return &refusal{status: http.StatusBadGateway, reason: "upstream.credential", says: "The gateway's own credential is not accepted by the model's server."}
+}
+
+func unreadable() *refusal {
+	return &refusal{status: http.StatusBadGateway, reason: "answer.unreadable", says: "The answer of the model's server cannot be read, so that policy cannot be applied to it."}
+}
+
+// head writes the response headers and then the body.
+func (x *exchange) head(resp *http.Response, streamed bool, body func(io.Reader) error) *refusal {
+	h := x.headers(resp)
 	if streamed {
 		delete(h, "Content-Length")
 		if _, ok := h["X-Accel-Buffering"]; !ok {
 			h["X-Accel-Buffering"] = []string{"no"} // a proxy in front must not hold events back
 		}
 	}
-	x.flush = http.NewResponseController(x.w).Flush
-	if f, ok := x.w.(interface{ FlushError() error }); ok {
-		x.flush = f.FlushError
-	}
-	x.begin(streamed)
+	x.begin(streamed || resp.ContentLength < 0)
 	x.w.WriteHeader(resp.StatusCode)
 	x.mu.Unlock()
-	if x.r.Method == http.MethodHead || resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified {
-		return
+	if bodiless(x.r.Method, resp.StatusCode) {
+		return nil
 	}
-	err := x.copy(resp.Body, streamed || resp.ContentLength < 0)
-	if err == nil {
-		err = x.ended(resp)
-	}
-	if err != nil {
+	if err := body(resp.Body); err != nil {
 		x.abort(err)
+	}
+	if x.cutShort(resp, streamed) {
+		x.abort(io.ErrUnexpectedEOF)
 	}
 	for name, values := range resp.Trailer {
 		h[http.TrailerPrefix+name] = values
 	}
+	return nil
 }
 
-func eventStream(h http.Header) bool {
-	v := h["Content-Type"]
-	return len(v) > 0 && len(v[0]) >= 17 && strings.EqualFold(v[0][:17], "text/event-stream")
+func bodiless(method string, status int) bool {
+	return method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
+}
+
+// cutShort reports whether a body whose end only the closed connection tells is not whole by the dialect's own mark.
+func (x *exchange) cutShort(resp *http.Response, streamed bool) bool {
+	if !streamed || !x.scanned || x.reason != "" || resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 || resp.ProtoMajor > 1 {
+		return false
+	}
+	return !x.scan.Ended && !x.scan.Failed
+}
+
+// headers are those of the response, as the caller gets them.
+func (x *exchange) headers(resp *http.Response) http.Header {
+	h := x.w.Header()
+	inbound(h, resp.Header, x.up.secret)
+	h["X-Palladium-Request-Id"] = []string{x.id.String()}
+	x.rateHeaders(h)
+	return h
 }
 
 // begin moves the watch timer from the wait for headers to that for the body. It returns with mu held.
 func (x *exchange) begin(streamed bool) {
+	x.flush = http.NewResponseController(x.w).Flush
+	if f, ok := x.w.(interface{ FlushError() error }); ok {
+		x.flush = f.FlushError
+	}
 	now := time.Now()
 	x.mu.Lock()
 	x.lastRead, x.lastWrite = now, now
@@ -71,27 +121,16 @@ func (x *exchange) begin(streamed bool) {
 	x.timer.Reset(wait)
 }
 
-// extend gives the caller the usual time from now on to take what is written. The deadline is moved only once a
-// quarter of it has passed, since setting it costs a system call's worth of time.
-func (x *exchange) extend(now time.Time) {
-	limit := x.s.cfg.Limits.Write
-	if x.deadline.Sub(now) > limit*3/4 {
-		return
-	}
-	x.deadline = now.Add(limit)
-	_ = http.NewResponseController(x.w).SetWriteDeadline(x.deadline) // a test's writer has none
-}
-
-// copy passes the body on, one write and, where it streams, one flush for each read.
-func (x *exchange) copy(body io.Reader, flush bool) error {
-	size := chunkSize
-	if !flush {
-		size = 4 * chunkSize
-	}
-	buf := make([]byte, size)
+// unaryBody passes a body on as it comes.
+func (x *exchange) unaryBody(body io.Reader, flush bool) error {
+	buf := make([]byte, 4*chunkSize)
 	for {
 		n, err := body.Read(buf)
 		if n > 0 {
+			if x.scanned {
+				x.collect(buf[:n])
+				x.scan.Scan(buf[:n])
+			}
 			if werr := x.pass(buf[:n], flush); werr != nil {
 				return werr
 			}
@@ -105,96 +144,69 @@ func (x *exchange) copy(body io.Reader, flush bool) error {
 	}
 }
 
-// errCaller marks an error of the caller's connection.
-var errCaller = errors.New("the caller left")
-
-// pass writes one chunk to the caller.
-func (x *exchange) pass(chunk []byte, flush bool) error {
-	now := time.Now()
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.lastRead = now
-	if x.out == 0 {
-		x.firstByte = now
-		if x.phase == phaseHeaders {
-			x.phase = phaseStream
+// whole takes in an answer before any of it passes: policy changes it, a verdict paces it, or it may quote the
+// gateway's secret.
+func (x *exchange) whole(resp *http.Response) *refusal {
+	limit := int64(x.s.cfg.Limits.Answer)
+	x.begin(false)
+	x.mu.Unlock()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err != nil {
+		if x.r.Context().Err() != nil {
+			x.abort(err)
+		}
+		x.reason = "upstream.cut"
+		return &refusal{status: http.StatusBadGateway, reason: "upstream.cut", says: "The model's server broke off its answer."}
+	}
+	if int64(len(body)) > limit {
+		return unreadable()
+	}
+	if x.scanned {
+		x.collect(body)
+		x.scan.Scan(body)
+		if x.redaction.Any() {
+			if body, err = x.dialect().Redact(make([]byte, 0, len(body)), body, x.route.Kind, x.redaction); err != nil {
+				return unreadable()
+			}
+		}
+		x.closeScan()
+		if pace := x.pace(); pace > 0 {
+			_, output := x.cost()
+			x.delay(time.Duration(float64(output) / pace * float64(time.Second)))
 		}
 	}
-	x.extend(now)
-	n, err := x.w.Write(chunk)
-	x.out += int64(n)
-	if err == nil && flush {
-		err = x.flush()
+	if x.filtersModels() && resp.StatusCode/100 == 2 {
+		if body, err = x.ownModels(body); err != nil {
+			return unreadable()
+		}
 	}
-	if err != nil {
-		return errCaller
+	if s := x.up.secret; s != "" && bytes.Contains(body, []byte(s)) {
+		body = bytes.ReplaceAll(body, []byte(s), []byte("[withheld]"))
 	}
-	x.lastWrite = now
+	h := x.headers(resp)
+	if !bodiless(x.r.Method, resp.StatusCode) {
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
+	x.w.WriteHeader(resp.StatusCode)
+	if bodiless(x.r.Method, resp.StatusCode) {
+		return nil
+	}
+	if err := x.pass(body, false); err != nil {
+		x.abort(err)
+	}
 	return nil
 }
-
-// tick is the watch timer: it ends what is late and keeps silent streams alive.
-func (x *exchange) tick() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	now := time.Now()
-	l := &x.s.cfg.Limits
-	switch x.phase {
-	case phaseOver:
-		return
-	case phaseWait:
-		x.cancel(errFirstByte)
-		return
-	case phaseHeaders:
-		x.phase = phaseStream
-		_ = x.flush() // a caller that left is noticed by the copy
-	}
-	if l.Longest > 0 && now.Sub(x.start) >= l.Longest {
-		x.cancel(errLongest)
-		return
-	}
-	silent := now.Sub(x.lastRead)
-	if silent >= l.Idle {
-		x.cancel(errIdle)
-		return
-	}
-	next := l.Idle - silent
-	if every := x.s.cfg.KeepAlive; x.phase == phaseStream && every > 0 {
-		quiet := now.Sub(x.lastWrite)
-		if quiet >= every {
-			x.keepAlive(now)
-			quiet = 0
-		}
-		next = min(next, every-quiet)
-	}
-	x.timer.Reset(next)
-}
-
-// keepAlive writes a comment, which every reader of event streams skips. mu is held.
-func (x *exchange) keepAlive(now time.Time) {
-	x.lastWrite = now
-	x.extend(now)
-	if _, err := io.WriteString(x.w, ": keep-alive\n\n"); err == nil {
-		_ = x.flush() // a caller that left is noticed by the copy
-	}
-}
-
-// ended reports whether the end of the body is the answer's end.
-func (x *exchange) ended(_ *http.Response) error { return nil }
 
 // abort ends an answer that is not whole in a way that no client takes for its end: HTTP/1.1 closes the connection
 // without the last chunk, HTTP/2 resets the stream.
 func (x *exchange) abort(err error) {
-	cause := context.Cause(x.r.Context())
-	switch {
-	case errors.Is(err, errCaller) || cause != nil:
+	if errors.Is(err, errCaller) || context.Cause(x.r.Context()) != nil {
 		x.reason = "caller.left"
-	default:
+	} else {
 		x.reason = "upstream.cut"
+		x.mu.Lock()
 		_ = x.flush() // the caller sees as much as it would have seen without the gateway
+		x.mu.Unlock()
 	}
 	panic(http.ErrAbortHandler)
 }
-
-// limitHeaders tells the caller what is left of its rate.
-func (x *exchange) limitHeaders(http.Header) {}

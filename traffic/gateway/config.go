@@ -27,14 +27,17 @@ type Config struct {
 	Appeal    string           `yaml:"appeal"`     // address given with every refusal that a verdict causes
 	KeepAlive time.Duration    `yaml:"keep_alive"` // silence after which a stream is kept alive; negative: never
 	Observe   Observe          `yaml:"observe"`
+	Verdicts  Verdicts         `yaml:"verdicts"`
+	State     string           `yaml:"state"` // directory for the budgets' journal and the measuring key; empty: nothing is kept
+	Usage     string           `yaml:"usage"` // ask: have streams end with their usage, and hide it from who did not ask; off
 }
 
 // TLS names the files of the callers' listener. They are read again when they change.
 type TLS struct {
 	Certificate string `yaml:"certificate"` // PEM, leaf first
 	Key         string `yaml:"key"`
-	ClientCA    string `yaml:"client_ca"`    // PEM; with it callers may present certificates
-	RequireCert bool   `yaml:"require_cert"` // refuse connections without one
+	ClientCA    string `yaml:"client_ca"`    // PEM; certificates of others end the handshake
+	RequireCert bool   `yaml:"require_cert"` // connections without one end too
 	Cleartext2  bool   `yaml:"h2c"`          // speak HTTP/2 without TLS too, for a proxy in front
 }
 
@@ -50,6 +53,12 @@ type Observe struct {
 	Queue  int   `yaml:"queue"`  // exchanges that may wait to be measured
 	Memory Bytes `yaml:"memory"` // bytes of text that may wait with them
 	Answer Bytes `yaml:"answer"` // bytes of an answer that are measured
+}
+
+// Verdicts says where the table of verdicts comes from.
+type Verdicts struct {
+	File   string        `yaml:"file"`    // JSON, JSON Lines or the encoded table; read again when it changes
+	MaxAge time.Duration `yaml:"max_age"` // older than this the table is not relied on; 0: any age
 }
 
 // Limits bound what a caller can make the gateway hold.
@@ -109,6 +118,7 @@ type RouteConfig struct {
 type ModelConfig struct {
 	Name   string `yaml:"name"`   // with '*'; the first that fits counts
 	Output int64  `yaml:"output"` // most tokens that one answer can have
+	Input  int64  `yaml:"input"`  // most tokens that one request can have; 0: as many as it has bytes
 }
 
 // Failure is what a route does when a part that it depends on, such as the verdict table, cannot be had.
@@ -163,6 +173,7 @@ func (c *Config) Fill() {
 	or(&c.Listen, "127.0.0.1:8080")
 	or(&c.Failure, FailOpen)
 	or(&c.KeepAlive, 15*time.Second)
+	or(&c.Usage, "ask")
 	or(&c.Observe.Queue, 4096)
 	or(&c.Observe.Memory, 64<<20)
 	or(&c.Observe.Answer, 16<<10)
@@ -261,12 +272,28 @@ func (c *Config) Check() error {
 			add("appeal must be an address such as https://example.com/appeal or mailto:appeals@example.com")
 		}
 	}
+	if c.Usage != "ask" && c.Usage != "off" {
+		add("usage must be ask or off")
+	}
 	for _, m := range c.Models {
-		if m.Name == "" || m.Output < 0 {
-			add("models: each needs a name and an output of at least 0")
+		if m.Name == "" || m.Output <= 0 || m.Input < 0 {
+			add("models: each needs a name, and an output of at least 1")
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// defaultOutput is what an answer can have in tokens when neither request nor configuration say.
+const defaultOutput = 16384
+
+// model returns what is configured of a model, or the default.
+func (c *Config) model(name string) ModelConfig {
+	for _, m := range c.Models {
+		if match(m.Name, name) {
+			return m
+		}
+	}
+	return ModelConfig{Output: defaultOutput}
 }
 
 func (f Failure) known() bool { return f == FailOpen || f == FailClosed }

@@ -3,13 +3,14 @@ package gateway
 import (
 	"context"
 	"encoding/hex"
-	"errors"
-	"io"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
+
+	"github.com/palladium-guard/palladium/internal/wire"
+	"github.com/palladium-guard/palladium/traffic/budget"
+	"github.com/palladium-guard/palladium/traffic/verdict"
 )
 
 // requestID names one exchange.
@@ -41,19 +42,37 @@ type exchange struct {
 	id    requestID
 	start time.Time
 
-	route  *route
-	caller Caller
-	body   []byte // as it goes to the upstream
-	held   int    // bytes counted in Gateway.held
-	model  string
-	stream bool
+	// Settled while the request is admitted.
+	route     *route
+	caller    Caller
+	body      []byte // as the caller sent it
+	sent      []byte // as it goes to the upstream; nil: as it came
+	held      int    // bytes counted in Gateway.held
+	model     string
+	stream    bool // asked for
+	standing  verdict.Standing
+	redaction wire.Redaction
+	reserved  *budget.Reservation
+	charged   [4]budget.Principal
+	claims    [2]budget.Claim
+	paces     [2]budget.Pace
+	rated     int // of paces
 
+	// The answer.
 	up        *upstream
 	cancel    context.CancelCauseFunc
 	status    int
 	reason    string    // of a refusal or an early end
 	firstByte time.Time // of the answer's body
 	out       int64     // bytes of the answer
+	scan      wire.Scanner
+	scanned   bool // scan follows the answer
+	closed    bool // and has seen its end
+	events    bool // the answer is a stream that scan follows
+	drawn     int64
+	edit      *wire.Editor // of a stream that policy changes
+	edited    []byte       // its memory
+	tail      []byte       // what is held back of a stream that is close to its limit
 
 	mu        sync.Mutex
 	timer     *time.Timer
@@ -61,6 +80,8 @@ type exchange struct {
 	lastRead  time.Time
 	lastWrite time.Time
 	deadline  time.Time // for the caller to take what was written
+	between   bool      // what was written ends between two events
+	pings     bool      // the dialect's sign of life is an event
 	flush     func() error
 }
 
@@ -74,20 +95,6 @@ const (
 	phaseOver
 )
 
-// Why the gateway ends an answer.
-var (
-	errFirstByte = errors.New("the upstream did not begin to answer in time")
-	errIdle      = errors.New("the upstream fell silent")
-	errLongest   = errors.New("the answer took longer than the limit")
-)
-
-func (x *exchange) dialect() Dialect {
-	if x.route == nil || x.route.Name == "models" {
-		return headerDialect(x.r.Header)
-	}
-	return x.route.Dialect
-}
-
 // serve admits, forwards and passes the answer on. A refusal it returns is still to be written.
 func (x *exchange) serve() *refusal {
 	if f := x.admit(); f != nil {
@@ -97,106 +104,11 @@ func (x *exchange) serve() *refusal {
 	if f != nil {
 		return f
 	}
-	x.answer(resp)
-	return nil
+	defer resp.Body.Close()
+	return x.answer(resp)
 }
 
-// admit decides whether the exchange goes to an upstream at all.
-func (x *exchange) admit() *refusal {
-	rt, allowed := x.s.routes.find(x.r)
-	if rt == nil {
-		return &refusal{status: http.StatusNotFound, reason: "route.denied", says: "This gateway does not serve the path."}
-	}
-	x.route = rt
-	if !allowed {
-		return &refusal{status: http.StatusMethodNotAllowed, reason: "route.method", says: "This gateway does not serve the method on this path."}
-	}
-	if x.s.callers == nil {
-		return identity(ErrIdentity)
-	}
-	var err error
-	if x.caller, err = x.s.callers.Identify(x.r); err != nil {
-		return identity(err)
-	}
-	if !x.caller.Scopes.Endpoint(rt.Name) {
-		return &refusal{status: http.StatusForbidden, reason: "scope.endpoint", says: "The credential may not use this endpoint."}
-	}
-	return x.readBody()
-}
-
-// forward sends the request and waits for the response headers. It tries another upstream only where no connection could
-// be made: what was sent, even in part, is never sent again.
-func (x *exchange) forward() (*http.Response, *refusal) {
-	var tried uint64
-	var ctx context.Context
-	ctx, x.cancel = context.WithCancelCause(x.r.Context())
-	header := outbound(x.r.Header, x.s.strip)
-	for {
-		u, at, known := x.s.pool.pick(x.model, tried, time.Now().UnixNano())
-		if !known {
-			return nil, &refusal{status: http.StatusNotFound, reason: "model.unknown", param: "model", says: "No model of this name is served here."}
-		}
-		if u == nil {
-			return nil, &refusal{status: http.StatusBadGateway, reason: "upstream.unreachable", says: "The model's server cannot be reached. Try again soon.",
-				after: time.Second, retry: true}
-		}
-		tried |= 1 << at
-		resp, err := x.send(ctx, u, header)
-		if err == nil {
-			x.up = u
-			u.answered()
-			return resp, nil
-		}
-		var dial *errDial
-		if x.r.Context().Err() != nil {
-			x.reason = "caller.left"
-			panic(http.ErrAbortHandler)
-		}
-		if errors.As(err, &dial) {
-			u.failed(x.g.log, time.Now())
-			x.route.meters.retried.Inc()
-			continue
-		}
-		if cause := context.Cause(ctx); errors.Is(cause, errFirstByte) {
-			u.failed(x.g.log, time.Now())
-			return nil, &refusal{status: http.StatusGatewayTimeout, reason: "upstream.slow", says: "The model's server did not begin to answer in time."}
-		}
-		x.g.log.Warn("upstream broke off before it answered", "upstream", u.cfg.Name, "request", x.id.String(), "error", u.clean(err))
-		return nil, &refusal{status: http.StatusBadGateway, reason: "upstream.broken", says: "The model's server broke off before it answered."}
-	}
-}
-
-// send makes one attempt.
-func (x *exchange) send(ctx context.Context, u *upstream, header http.Header) (*http.Response, error) {
-	if x.timer == nil {
-		x.timer = time.AfterFunc(u.cfg.Timeout, x.tick)
-	} else {
-		x.timer.Reset(u.cfg.Timeout)
-	}
-	to := &url.URL{Scheme: u.base.Scheme, Host: u.base.Host, Path: u.base.Path + x.r.URL.Path, RawQuery: x.r.URL.RawQuery}
-	if x.r.URL.RawPath != "" {
-		to.RawPath = u.base.EscapedPath() + x.r.URL.RawPath
-	}
-	scheme := "bearer"
-	if x.dialect() == Anthropic {
-		scheme = "x-api-key"
-	}
-	u.authorize(header, scheme)
-	req := &http.Request{Method: x.r.Method, URL: to, Host: u.base.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
-	if len(x.body) > 0 {
-		req.Body = newMemory(x.body)
-		req.ContentLength = int64(len(x.body))
-		req.GetBody = func() (io.ReadCloser, error) { return newMemory(x.body), nil }
-	}
-	u.open.Add(1)
-	resp, err := u.client.RoundTrip(req.WithContext(ctx))
-	if err != nil {
-		u.open.Add(-1)
-	}
-	return resp, err
-}
-
-// finish settles and counts, however the exchange ended.
+// finish settles, counts and hands over to be observed, however the exchange ended.
 func (x *exchange) finish() {
 	x.mu.Lock()
 	x.phase = phaseOver
@@ -210,9 +122,20 @@ func (x *exchange) finish() {
 	if x.up != nil {
 		x.up.open.Add(-1)
 	}
+	x.closeScan()
+	x.settle()
 	if x.held > 0 {
 		x.g.held.Add(-int64(x.held))
 	}
 	x.g.inFlight.Add(-1)
 	x.g.meters.finished(x)
+	x.g.observer.take(x)
+}
+
+// closeScan tells the scanner, once, that no more comes.
+func (x *exchange) closeScan() {
+	if x.scanned && !x.closed {
+		x.closed = true
+		x.scan.Close()
+	}
 }

@@ -6,30 +6,45 @@ package gateway
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/palladium-guard/palladium/traffic/measure"
+	"github.com/palladium-guard/palladium/traffic/restrict"
+	"github.com/palladium-guard/palladium/traffic/verdict"
 )
 
 // Options are the parts that a Gateway works with. Those that are nil are left out.
 type Options struct {
-	Config  Config        // filled and checked
-	Callers Authenticator // nil refuses everybody
-	Strip   []string      // caller's headers, in canonical form, that identify and are not to be passed on
-	Log     *slog.Logger  // what the operator should know; never text or secrets
+	Config    Config
+	Callers   Authenticator    // nil refuses everybody
+	Strip     []string         // caller's headers, in canonical form, that identify and are not to be passed on
+	Policy    *restrict.Policy // nil: the default policy
+	Allowance Allowance        // without a Ledger nothing is limited
+	Verdicts  *verdict.Holder  // nil: there are none
+
+	// What follows is taken by New; Reload leaves it as it is.
+	OpenAI, Anthropic Dialect        // needed
+	Meter             *measure.Meter // belongs to the Gateway from here on; nil: nothing is observed
+	Sink              Sink           // where observations go; may be nil
+	Log               *slog.Logger   // what the operator should know; never text or secrets
 }
 
 // Gateway serves callers. It is safe for concurrent use.
 type Gateway struct {
-	log      *slog.Logger
-	current  atomic.Pointer[snapshot]
-	meters   *meters
-	held     atomic.Int64 // bytes of request bodies
-	inFlight atomic.Int64
-	draining atomic.Bool
+	log               *slog.Logger
+	current           atomic.Pointer[snapshot]
+	meters            *meters
+	openAI, anthropic Dialect
+	observer          *observer
+	scratch           sync.Pool    // of *scratch
+	held              atomic.Int64 // bytes of request bodies
+	inFlight          atomic.Int64
+	draining          atomic.Bool
 
 	mu    sync.Mutex // one reload at a time
 	base  context.Context
@@ -39,11 +54,14 @@ type Gateway struct {
 
 // snapshot is all that can be reloaded. It never changes; an exchange keeps the one that it began with.
 type snapshot struct {
-	cfg     *Config
-	callers Authenticator
-	strip   []string
-	routes  *table
-	pool    *pool
+	cfg       *Config
+	callers   Authenticator
+	strip     []string
+	policy    *restrict.Policy
+	allowance Allowance
+	verdicts  *verdict.Holder
+	routes    *table
+	pool      *pool
 }
 
 // New returns a Gateway that serves by opt. Close ends it.
@@ -51,11 +69,15 @@ func New(opt Options) (*Gateway, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	g := &Gateway{log: opt.Log, meters: newMeters()}
+	g := &Gateway{log: opt.Log, meters: newMeters(), openAI: opt.OpenAI, anthropic: opt.Anthropic}
+	g.scratch.New = func() any { return new(scratch) }
 	g.base, g.stop = context.WithCancel(context.Background())
 	if err := g.Reload(opt); err != nil {
 		g.stop()
 		return nil, err
+	}
+	if opt.Meter != nil {
+		g.observer = newObserver(g, opt.Meter, opt.Sink)
 	}
 	return g, nil
 }
@@ -78,7 +100,16 @@ func (g *Gateway) Reload(opt Options) error {
 	if err != nil {
 		return err
 	}
-	s := &snapshot{cfg: &cfg, callers: opt.Callers, strip: opt.Strip, pool: p, routes: newTable(&cfg, g.meters)}
+	policy := opt.Policy
+	if policy == nil {
+		if policy, err = restrict.New(restrict.Default()); err != nil {
+			return fmt.Errorf("read the default policy: %w", err)
+		}
+	}
+	s := &snapshot{
+		cfg: &cfg, callers: opt.Callers, strip: opt.Strip, policy: policy, allowance: opt.Allowance, verdicts: opt.Verdicts,
+		pool: p, routes: newTable(&cfg, g.meters),
+	}
 	if g.watch != nil {
 		g.watch()
 	}
@@ -106,6 +137,7 @@ func (g *Gateway) InFlight() int64 { return g.inFlight.Load() }
 func (g *Gateway) Close() {
 	g.stop()
 	g.current.Load().pool.close()
+	g.observer.close()
 }
 
 // ServeHTTP serves one exchange.
@@ -120,23 +152,4 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f := x.serve(); f != nil {
 		x.refuse(f)
 	}
-}
-
-// identity turns an Authenticator's error into a refusal.
-func identity(err error) *refusal {
-	f := &refusal{status: http.StatusUnauthorized, reason: "credential.invalid", says: "The credential is not valid."}
-	switch {
-	case errors.Is(err, ErrNoCredential):
-		f.reason, f.says = "credential.missing", "Send a key as Authorization: Bearer, x-api-key or api-key."
-	case errors.Is(err, ErrExpired):
-		f.reason, f.says = "credential.expired", "The credential has expired."
-	case errors.Is(err, ErrRevoked):
-		f.reason, f.says = "credential.revoked", "The credential was revoked."
-	case errors.Is(err, ErrAmbiguous):
-		f.reason, f.says = "credential.ambiguous", "The request carries two different credentials: send one."
-	case errors.Is(err, ErrIdentity):
-		return &refusal{status: http.StatusServiceUnavailable, reason: "credential.unavailable",
-			says: "Identities cannot be checked at the moment. Try again soon.", after: time.Second, retry: true}
-	}
-	return f
 }

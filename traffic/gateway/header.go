@@ -42,6 +42,7 @@ func outbound(in http.Header, strip []string) http.Header {
 	for _, name := range strip {
 		delete(out, name)
 	}
+	out["Accept-Encoding"] = []string{"identity"} // policy, budget and observation read the answer
 	if _, ok := out["User-Agent"]; !ok {
 		out["User-Agent"] = nil // or the transport names itself
 	}

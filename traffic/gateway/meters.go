@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/palladium-guard/palladium/traffic/restrict"
 )
 
 // meters are the gateway's metrics. No label holds anything that a caller can choose.
@@ -15,6 +17,11 @@ type meters struct {
 	bytes    *prometheus.CounterVec
 	refusals *prometheus.CounterVec
 	retried  *prometheus.CounterVec
+
+	changes    *prometheus.CounterVec
+	measures   *prometheus.CounterVec
+	shadow     *prometheus.CounterVec
+	unreliable *prometheus.CounterVec
 }
 
 // routeMeters are the metrics of one route, looked up once.
@@ -41,6 +48,14 @@ func newMeters() *meters {
 			Help: "Requests refused or ended by the gateway, by reason code."}, []string{"reason"}),
 		retried: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "palladium_gateway_upstream_retries_total",
 			Help: "Attempts on an upstream to which no connection could be made, so that another was tried."}, []string{"route"}),
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "palladium_gateway_policy_changes_total",
+			Help: "Request fields that the request policy took out or lowered, by field and what was done."}, []string{"field", "verb"}),
+		measures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "palladium_gateway_verdict_measures_total",
+			Help: "Requests to which a verdict was applied, by measure."}, []string{"measure"}),
+		shadow: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "palladium_gateway_shadow_measures_total",
+			Help: "Requests to which a verdict in shadow mode would have been applied, by measure."}, []string{"measure"}),
+		unreliable: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "palladium_gateway_verdicts_unreliable_total",
+			Help: "Requests served or refused without a reliable verdict table, by how their route fails."}, []string{"failure"}),
 	}
 }
 
@@ -55,6 +70,11 @@ func (m *meters) route(name string) *routeMeters {
 		r.requests[i] = m.requests.WithLabelValues(name, class)
 	}
 	return r
+}
+
+// changed counts something that the request policy did.
+func (m *meters) changed(c *restrict.Change) {
+	m.changes.WithLabelValues(c.Field, c.Action.Verb.String()).Inc()
 }
 
 // finished counts an exchange.
@@ -84,7 +104,7 @@ func (g *Gateway) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCo
 // Collect gives the current figures.
 func (g *Gateway) Collect(ch chan<- prometheus.Metric) {
 	m := g.meters
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.first, m.bytes, m.refusals, m.retried} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.first, m.bytes, m.refusals, m.retried, m.changes, m.measures, m.shadow, m.unreliable} {
 		c.Collect(ch)
 	}
 	gauge := func(name, help string, v float64, labels ...string) {
@@ -93,6 +113,9 @@ func (g *Gateway) Collect(ch chan<- prometheus.Metric) {
 			names = []string{"upstream"}
 		}
 		ch <- prometheus.MustNewConstMetric(prometheus.NewDesc("palladium_gateway_"+name, help, names, nil), prometheus.GaugeValue, v, labels...)
+	}
+	if o := g.observer; o != nil {
+		o.collect(ch)
 	}
 	gauge("in_flight", "Exchanges being served.", float64(g.inFlight.Load()))
 	gauge("held_bytes", "Bytes of request bodies held in memory beyond the first 32 KiB of each.", float64(g.held.Load()))

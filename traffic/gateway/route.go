@@ -4,15 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-)
 
-// Dialect is whose requests, answers and errors an endpoint speaks.
-type Dialect uint8
-
-// The dialects.
-const (
-	OpenAI Dialect = iota
-	Anthropic
+	"github.com/palladium-guard/palladium/internal/wire"
 )
 
 // Endpoint is one built-in path.
@@ -20,21 +13,27 @@ type Endpoint struct {
 	Name    string // as in Scopes and in metrics
 	Path    string
 	Method  string
-	Dialect Dialect
-	API     string // as in palladium.Exchange
+	Kind    wire.Endpoint
+	Dialect string // openai or anthropic: whose requests, answers and errors it speaks
 }
+
+// The names of the dialects.
+const (
+	openAI    = "openai"
+	anthropic = "anthropic"
+)
 
 // Endpoints lists what is served without being opened by policy.
 func Endpoints() []Endpoint {
 	return []Endpoint{
-		{"chat", "/v1/chat/completions", http.MethodPost, OpenAI, "openai.chat"},
-		{"responses", "/v1/responses", http.MethodPost, OpenAI, "openai.responses"},
-		{"completions", "/v1/completions", http.MethodPost, OpenAI, "openai.completions"},
-		{"embeddings", "/v1/embeddings", http.MethodPost, OpenAI, "openai.embeddings"},
-		{"models", "/v1/models", http.MethodGet, OpenAI, "openai.models"},
-		{"models", "/v1/models/*", http.MethodGet, OpenAI, "openai.models"},
-		{"messages", "/v1/messages", http.MethodPost, Anthropic, "anthropic.messages"},
-		{"count_tokens", "/v1/messages/count_tokens", http.MethodPost, Anthropic, "anthropic.count_tokens"},
+		{"chat", "/v1/chat/completions", http.MethodPost, wire.Chat, openAI},
+		{"responses", "/v1/responses", http.MethodPost, wire.Responses, openAI},
+		{"completions", "/v1/completions", http.MethodPost, wire.Completions, openAI},
+		{"embeddings", "/v1/embeddings", http.MethodPost, wire.Embeddings, openAI},
+		{"models", "/v1/models", http.MethodGet, wire.Models, openAI},
+		{"models", "/v1/models/*", http.MethodGet, wire.Models, openAI},
+		{"messages", "/v1/messages", http.MethodPost, wire.Messages, anthropic},
+		{"count_tokens", "/v1/messages/count_tokens", http.MethodPost, wire.CountTokens, anthropic},
 	}
 }
 
@@ -48,8 +47,8 @@ type route struct {
 	meters  *routeMeters
 }
 
-// generates reports whether requests have a body that names a model and is held to policy.
-func (r *route) generates() bool { return !r.opened && r.Method == http.MethodPost }
+// policed reports whether requests have a body that names a model and is held to policy.
+func (r *route) policed() bool { return !r.opened && r.Method == http.MethodPost }
 
 // table finds routes.
 type table struct {
@@ -84,10 +83,7 @@ func newTable(cfg *Config, m *meters) *table {
 		if builtIn(c.Path) || c.Open != nil && !*c.Open {
 			continue
 		}
-		r := &route{Endpoint: Endpoint{Name: "opened", Path: c.Path, API: "other"}, methods: c.Methods, failure: c.Failure, opened: true}
-		if c.Dialect == "anthropic" {
-			r.Dialect = Anthropic
-		}
+		r := &route{Endpoint: Endpoint{Name: "opened", Path: c.Path, Dialect: c.Dialect}, methods: c.Methods, failure: c.Failure, opened: true}
 		if len(r.methods) == 0 {
 			r.methods = []string{http.MethodGet}
 		}
@@ -137,9 +133,9 @@ func plainPath(p string) bool {
 }
 
 // headerDialect guesses the dialect of a request whose path says nothing.
-func headerDialect(h http.Header) Dialect {
+func headerDialect(h http.Header) string {
 	if len(h["Anthropic-Version"]) > 0 {
-		return Anthropic
+		return anthropic
 	}
-	return OpenAI
+	return openAI
 }

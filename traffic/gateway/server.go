@@ -45,12 +45,14 @@ func Server(cfg *Config, h http.Handler, certificate *Certificate) *http.Server 
 // Certificate holds what the callers' listener proves itself with. It can be read again while connections are open.
 type Certificate struct {
 	files   TLS
+	ask     bool
 	current atomic.Pointer[tls.Config]
 }
 
-// OpenCertificate reads the files that t names.
-func OpenCertificate(t TLS) (*Certificate, error) {
-	c := &Certificate{files: t}
+// OpenCertificate reads the files that t names. With ask, callers are asked for certificates also where t names no
+// authority for them: whoever tells callers apart verifies them.
+func OpenCertificate(t TLS, ask bool) (*Certificate, error) {
+	c := &Certificate{files: t, ask: ask}
 	return c, c.Reload()
 }
 
@@ -61,6 +63,9 @@ func (c *Certificate) Reload() error {
 		return fmt.Errorf("read the certificate: %w", err)
 	}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
+	if c.ask {
+		cfg.ClientAuth = tls.RequestClientCert
+	}
 	if c.files.ClientCA != "" {
 		pem, err := os.ReadFile(c.files.ClientCA)
 		if err != nil {

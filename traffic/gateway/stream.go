@@ -1,0 +1,294 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/internal/wire"
+)
+
+// headerWait is how long response headers may wait for the first bytes of the body, so that both leave in one packet.
+const headerWait = 2 * time.Millisecond
+
+// errCaller marks an error of the caller's connection.
+var errCaller = errors.New("the caller left")
+
+// streamBody passes events on: one write and one flush for each read of the upstream. Bytes pass as they are unless
+// policy changes the stream.
+func (x *exchange) streamBody(body io.Reader) error {
+	x.events = x.scanned
+	if x.scanned && x.redaction.Any() {
+		x.edit = new(wire.Editor)
+		x.edit.Reset(x.dialect(), x.route.Kind, x.redaction)
+	}
+	buf := make([]byte, chunkSize)
+	for {
+		n, err := body.Read(buf)
+		if n > 0 {
+			chunk, ended := x.follow(buf[:n])
+			if len(chunk) > 0 {
+				if werr := x.pass(chunk, true); werr != nil {
+					return werr
+				}
+			} else {
+				x.heard()
+			}
+			if ended != nil {
+				return x.endEarly(ended)
+			}
+			if x.paced() {
+				x.wait()
+			}
+		}
+		if err == io.EOF {
+			return x.endStream()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// endStream passes what was held back of a stream that the upstream has ended.
+func (x *exchange) endStream() error {
+	rest := x.tail
+	if x.edit != nil {
+		x.edited = x.edit.Close(x.edited[:0])
+		rest = x.edited
+	}
+	if len(rest) == 0 {
+		return nil
+	}
+	return x.pass(rest, true)
+}
+
+// follow takes in one chunk of the upstream's and returns what of it, and of what was held back, may pass. With a
+// refusal, the stream ends behind that.
+func (x *exchange) follow(p []byte) ([]byte, *refusal) {
+	if !x.scanned {
+		return p, nil
+	}
+	x.collect(p)
+	var ended *refusal
+	switch {
+	case x.reserved == nil || !x.route.Kind.Generates():
+		x.scan.Scan(p)
+	case x.tail == nil && x.reserved.Left() > 2*int64(len(p)):
+		x.scan.Scan(p) // a chunk has fewer tokens than bytes, so it cannot meet the limit
+		x.draw()
+	default:
+		p, ended = x.near(p)
+	}
+	if x.edit == nil {
+		return p, ended
+	}
+	var err error
+	if x.edited, err = x.edit.Write(x.edited[:0], p); err != nil {
+		return x.edited, unreadable()
+	}
+	return x.edited, ended
+}
+
+// near follows a chunk of a stream that is close to its limit, event by event. Bytes behind the last whole event are
+// held back, so that the stream can be ended between two events.
+func (x *exchange) near(p []byte) ([]byte, *refusal) {
+	begun := x.tail == nil && !x.scan.AtBoundary() // part of an event has passed already
+	all := append(x.tail, p...)
+	safe, at := 0, len(x.tail)
+	for at < len(all) {
+		n, end := x.scan.Step(all[at:])
+		at += n
+		if !end {
+			break
+		}
+		if !x.draw() {
+			if begun {
+				safe = at
+			}
+			x.tail = x.tail[:0]
+			return all[:safe], x.met()
+		}
+		safe, begun = at, false
+	}
+	x.tail = append(make([]byte, 0, chunkSize), all[safe:]...)
+	return all[:safe], nil
+}
+
+// tokens is what the answer has cost so far, as far as it shows: an event brings at least one token, and eight bytes of
+// output are hardly ever fewer than one.
+func (x *exchange) tokens() int64 { return max(int64(x.scan.Deltas), x.scan.Bytes/8) }
+
+// draw takes from the reservation what the events since the last draw have cost; false when it is used up.
+func (x *exchange) draw() bool {
+	n := x.tokens()
+	if n == x.drawn {
+		return true
+	}
+	if !x.reserved.Draw(n - x.drawn) {
+		return false
+	}
+	x.drawn = n
+	return true
+}
+
+// met is the refusal that ends a stream at its budget.
+func (x *exchange) met() *refusal {
+	f := &refusal{status: http.StatusTooManyRequests, reason: "budget.output", says: "The answer was ended: the budget for output tokens is used up."}
+	if v := &x.standing.Verdict; x.standing.Enforced && v.Measure == palladium.MeasureBudget {
+		f.reason, f.appeal = reasonOf(v.Reason), x.appeal(v)
+	}
+	return f
+}
+
+// endEarly ends a stream with an error event in the caller's dialect, which clients raise as an error. Nothing follows
+// it, the dialect's end mark least of all.
+func (x *exchange) endEarly(f *refusal) error {
+	x.reason = f.reason
+	x.cancel(errEnded)
+	return x.pass(x.dialect().RefuseEvent(nil, x.route.Kind, f.wire(x.id), x.scan.Sequence), true)
+}
+
+var errEnded = errors.New("the gateway ended the answer")
+
+// collect makes room for the answer's text, which is kept until it is measured.
+func (x *exchange) collect(p []byte) {
+	most := int(x.s.cfg.Observe.Answer)
+	if x.g.observer == nil || x.s.cfg.Observe.Off {
+		return
+	}
+	if have := cap(x.scan.Text); have < most && have-len(x.scan.Text) < len(p) {
+		grown := min(max(2*have, len(x.scan.Text)+len(p)), most)
+		x.scan.Text = append(make([]byte, 0, grown), x.scan.Text...)
+	}
+}
+
+// pass writes one chunk to the caller.
+func (x *exchange) pass(chunk []byte, flush bool) error {
+	now := time.Now()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.lastRead = now
+	if x.out == 0 {
+		x.firstByte = now
+		if x.phase == phaseHeaders {
+			x.phase = phaseStream
+			x.timer.Reset(x.nextLook())
+		}
+	}
+	x.extend(now)
+	n, err := x.w.Write(chunk)
+	x.out += int64(n)
+	if err == nil && flush {
+		err = x.flush()
+	}
+	if err != nil {
+		return errCaller
+	}
+	x.lastWrite = now
+	x.between = x.events && (x.edit != nil || x.tail != nil || x.scan.AtBoundary())
+	x.pings = x.events && x.route.Kind == wire.Messages && x.scan.Events > 0
+	return nil
+}
+
+// heard notes that the upstream is alive although nothing was passed on.
+func (x *exchange) heard() {
+	x.mu.Lock()
+	x.lastRead = time.Now()
+	x.mu.Unlock()
+}
+
+// extend gives the caller the usual time from now on to take what is written. The deadline is moved only once a
+// quarter of it has passed, since that costs more than looking at it. mu is held.
+func (x *exchange) extend(now time.Time) {
+	limit := x.s.cfg.Limits.Write
+	if x.deadline.Sub(now) > limit*3/4 {
+		return
+	}
+	x.deadline = now.Add(limit)
+	_ = http.NewResponseController(x.w).SetWriteDeadline(x.deadline) // a test's writer has none
+}
+
+// nextLook is how long the watch timer may sleep when the stream is alive now.
+func (x *exchange) nextLook() time.Duration {
+	d := x.s.cfg.Limits.Idle
+	if k := x.s.cfg.KeepAlive; k > 0 {
+		d = min(d, k)
+	}
+	return d
+}
+
+// tick is the watch timer: it ends what is late and keeps silent streams alive. It is not reset for every chunk, but
+// looks how long the silence has been.
+func (x *exchange) tick() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	now := time.Now()
+	l := &x.s.cfg.Limits
+	switch x.phase {
+	case phaseOver:
+		return
+	case phaseWait:
+		x.cancel(errFirstByte)
+		return
+	case phaseHeaders:
+		x.phase = phaseStream
+		_ = x.flush() // a caller that left is noticed by the copy
+	}
+	silent := now.Sub(x.lastRead)
+	switch {
+	case l.Longest > 0 && now.Sub(x.start) >= l.Longest:
+		x.cancel(errLongest)
+		return
+	case silent >= l.Idle:
+		x.cancel(errIdle)
+		return
+	}
+	next := l.Idle - silent
+	if l.Longest > 0 {
+		next = min(next, l.Longest-now.Sub(x.start))
+	}
+	if every := x.s.cfg.KeepAlive; x.phase == phaseStream && every > 0 && x.scanned {
+		quiet := now.Sub(x.lastWrite)
+		if quiet >= every {
+			x.keepAlive(now)
+			quiet = 0
+		}
+		next = min(next, every-quiet)
+	}
+	x.timer.Reset(max(next, time.Millisecond))
+}
+
+// keepAlive writes what every reader of the dialect skips, where the stream stands between two events. mu is held.
+func (x *exchange) keepAlive(now time.Time) {
+	x.lastWrite = now
+	if !x.between {
+		return
+	}
+	x.extend(now)
+	sign := ": keep-alive\n\n"
+	if x.pings {
+		sign = "event: ping\ndata: {\"type\": \"ping\"}\n\n"
+	}
+	if _, err := io.WriteString(x.w, sign); err == nil {
+		_ = x.flush() // a caller that left is noticed by the copy
+	}
+}
+
+// pace is how many tokens a second a verdict lets through; 0 for no bound.
+func (x *exchange) pace() float64 {
+	if v := &x.standing.Verdict; x.standing.Enforced && v.Measure == palladium.MeasureSlow {
+		return v.TokensPerSecond
+	}
+	return 0
+}
+
+func (x *exchange) paced() bool { return x.standing.Enforced && x.pace() > 0 }
+
+// wait holds the stream back until its tokens have taken as long as the pace says.
+func (x *exchange) wait() {
+	due := x.firstByte.Add(time.Duration(float64(x.tokens()) / x.pace() * float64(time.Second)))
+	x.delay(time.Until(due))
+}
