@@ -4,6 +4,7 @@ package app
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -147,6 +148,30 @@ func (d *Detector) Report(rejected int64) *palladium.Report {
 		return cmp.Or(cmp.Compare(rank[a.Stage], rank[b.Stage]), cmp.Compare(b.Tokens.Output, a.Tokens.Output), cmp.Compare(a.ID, b.ID))
 	})
 	return r
+}
+
+// Short says in words why nothing can be listed above watch whatever the traffic holds, empty when that is not so. It is
+// for after Report.
+func (d *Detector) Short() string {
+	if d.index.Exchanges() == 0 {
+		return ""
+	}
+	if n := d.index.Accounts(); n < campaign.MinPopulation {
+		return fmt.Sprintf("too few accounts to calibrate (%d, and %d are wanted): nothing can be listed above watch", n, campaign.MinPopulation)
+	}
+	most, groups := 0, d.tracker.Groups()
+	for _, g := range groups {
+		f := g.Facts(d.index)
+		if f.Calibrated {
+			return ""
+		}
+		most = max(most, f.References)
+	}
+	if len(groups) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("too few benign groups to calibrate the extraction test (%d, and %d are wanted): nothing can be listed above watch; "+
+		"relation on account records names groups that you vouch for", most, campaign.MinReferences)
 }
 
 // Tracker gives tests and the fitting of weights access to the groups.

@@ -60,6 +60,9 @@ type ScanStats struct {
 	file.Stats
 	Interrupted bool // ctx was done before the end: the report is on what was read until then
 	Continued   bool // an earlier state was taken up
+	// Notes say, a line each, what the reader of the report should know of how it came about: that there was nothing to
+	// read, or too little to find anything in, or more than was read.
+	Notes []string
 }
 
 // measured is what a worker hands on of one exchange.
@@ -108,7 +111,24 @@ func Inspect(ctx context.Context, opt ScanOptions) (*Case, ScanStats, error) {
 	if s.folder != nil {
 		failed = s.keep(s.stats.Position)
 	}
-	return &Case{Report: s.det.Report(s.rejected), det: s.det}, s.stats, failed
+	c := &Case{Report: s.det.Report(s.rejected), det: s.det}
+	s.note()
+	return c, s.stats, failed
+}
+
+func (s *scan) note() {
+	add := func(note string) {
+		if note != "" {
+			s.stats.Notes = append(s.stats.Notes, note)
+		}
+	}
+	if s.stats.Files == 0 && len(s.opt.Paths) > 0 {
+		add("no file was read: in a directory, names of traffic files end in .jsonl, .ndjson, .json or .log, with .gz or .zst after it or not")
+	}
+	if s.stats.Held > 0 {
+		add(fmt.Sprintf("files that go on at or after --until: %d; a later scan with this state reads them from there", s.stats.Held))
+	}
+	add(s.det.Short())
 }
 
 func newScan(opt ScanOptions) (*scan, error) {

@@ -38,6 +38,7 @@ type Meta struct {
 	Made    time.Time          // when; left out when zero
 	Sources []string           // the files read; may be empty
 	Rejects []palladium.Reject // samples of the records skipped; the total stands in the report
+	Notes   []string           // what the reader should know of how the report came about, a sentence each
 }
 
 // HTML writes r as one self-contained page: styles and script inline under a Content-Security-Policy that admits only

@@ -19,6 +19,7 @@ type Options struct {
 	Width int  // columns; 0 is 80; held between 40 and 120
 
 	Rejects []palladium.Reject // samples of the records skipped; the total stands in the report
+	Notes   []string           // what the reader should know of how the report came about, a sentence each
 	Full    int                // campaigns shown in full before the rest get a line each; 0 is 12
 
 	Explain  string // the command that explains one id; "" is "palladium explain"
@@ -38,6 +39,9 @@ func Text(w io.Writer, r *palladium.Report, o Options) error {
 	p := newPrinter(o)
 	p.buf.WriteString(p.bold(headline(r)) + "\n") // one line whatever the width: programs look at it too
 	p.say(0, p.faint(scope(r)))
+	for _, n := range o.Notes {
+		p.say(0, sentence(capital(prose(n))))
+	}
 	d := datesOf(r.Window.From, r.Window.To)
 	full := cmp.Or(o.Full, 12)
 	var brief, watch []*palladium.Campaign

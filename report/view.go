@@ -76,6 +76,9 @@ func newPage(r *palladium.Report, m Meta) *pageView {
 		Symbols: symbols(), Headline: headline(r), Scope: scope(r), From: full.day(r.Window.From), To: full.day(r.Window.To),
 		Act: "act", Review: "review", Watch: "watch", Footer: footer(m),
 	}
+	for _, n := range m.Notes {
+		v.Scope += " " + sentence(capital(prose(n)))
+	}
 	d := datesOf(r.Window.From, r.Window.To)
 	shown := min(len(r.Campaigns), maxSections)
 	for i := range r.Campaigns {

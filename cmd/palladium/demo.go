@@ -66,7 +66,7 @@ func demonstrate(cmd *cobra.Command, dir string, seed uint64) error {
 		return err
 	}
 	page, detail := filepath.Join(dir, "findings.html"), filepath.Join(dir, "report.json")
-	if err := errors.Join(writePage(page, r, []string{d.Traffic}, nil),
+	if err := errors.Join(writePage(page, r, report.Meta{Sources: []string{d.Traffic}}),
 		app.WriteFile(detail, func(w io.Writer) error { return report.JSONDetail(w, r) })); err != nil {
 		return err
 	}

@@ -157,9 +157,12 @@ func (f *scanFlags) run(cmd *cobra.Command, paths []string) error {
 	}
 	var page error // told after the report is out: a full disk must not cost the findings
 	if f.html != "" {
-		page = writePage(f.html, r, paths, watch.sample)
+		page = writePage(f.html, r, report.Meta{Sources: paths, Rejects: watch.sample, Notes: stats.Notes})
 	}
-	if err := f.print(cmd.OutOrStdout(), r, watch.sample); err != nil {
+	if f.format != "text" {
+		watch.notes(stats.Notes)
+	}
+	if err := f.print(cmd.OutOrStdout(), r, watch.sample, stats.Notes); err != nil {
 		return err
 	}
 	if page != nil {
@@ -183,7 +186,7 @@ func (f *scanFlags) run(cmd *cobra.Command, paths []string) error {
 	return nil
 }
 
-func (f *scanFlags) print(w io.Writer, r *palladium.Report, rejects []palladium.Reject) error {
+func (f *scanFlags) print(w io.Writer, r *palladium.Report, rejects []palladium.Reject, notes []string) error {
 	switch {
 	case f.detail:
 		return report.JSONDetail(w, r)
@@ -191,7 +194,7 @@ func (f *scanFlags) print(w io.Writer, r *palladium.Report, rejects []palladium.
 		return report.JSON(w, r)
 	}
 	o := textOptions(w)
-	o.Rejects, o.HTMLPath, o.Explain = rejects, f.html, f.in.explain("")
+	o.Rejects, o.Notes, o.HTMLPath, o.Explain = rejects, notes, f.html, f.in.explain("")
 	if o.Explain == "" { // another reading of the traffic would number the groups anew
 		o.Explain = "scan with --state DIR, then palladium explain --state DIR"
 	}
@@ -221,10 +224,11 @@ func terminal(w io.Writer) (width int, ok bool) {
 }
 
 // writePage writes the report's page to path: whole, or not at all.
-func writePage(path string, r *palladium.Report, sources []string, rejects []palladium.Reject) error {
-	v, _ := build()
+func writePage(path string, r *palladium.Report, m report.Meta) error {
+	m.Version, _ = build()
+	m.Made = time.Now()
 	err := app.WriteFile(path, func(w io.Writer) error {
-		return report.HTML(w, r, report.Meta{Version: v, Made: time.Now(), Sources: sources, Rejects: rejects})
+		return report.HTML(w, r, m)
 	})
 	if err != nil {
 		return fmt.Errorf("write the page: %w", err)

@@ -147,6 +147,13 @@ func (v *watcher) failed(err error) {
 	fmt.Fprintf(v.w, "palladium: warning: %s\n", plain(err.Error()))
 }
 
+// notes tells what the reader of a report that has no place for it should know.
+func (v *watcher) notes(all []string) {
+	for _, n := range all {
+		v.say("note: " + plain(n))
+	}
+}
+
 // say prints a line of its own.
 func (v *watcher) say(line string) {
 	if v.quiet {
