@@ -208,3 +208,21 @@ func printable(s string) string {
 	}
 	return s
 }
+
+// Describe says in which form a bundle is written and who says to have signed it. Nothing of it is verified: it is for a
+// bundle that was just made.
+func Describe(b *Bundle) (Dialect, Signer, error) {
+	r, err := readStatement(b.Payload)
+	if err != nil {
+		return Dialect{}, Signer{}, err
+	}
+	s := Signer{Key: printable(b.hint)}
+	if b.Method == ByCertificate {
+		c, err := x509.ParseCertificate(b.chain[0])
+		if err != nil {
+			return Dialect{}, Signer{}, fmt.Errorf("%w: certificate: %w", ErrFormat, err)
+		}
+		s = Signer{Subject: c.Subject.String(), Names: alternativeNames(c), Expires: c.NotAfter}
+	}
+	return dialectOf(b, r), s, nil
+}
