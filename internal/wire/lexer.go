@@ -310,26 +310,33 @@ func (l *Lexer) inString(p []byte) (int, Token) {
 
 func (l *Lexer) inName(p []byte) int {
 	n, done := run(p, &l.esc)
-	if l.kn+n <= len(l.key) {
-		copy(l.key[l.kn:], p[:n])
-		l.kn += n
-	} else {
-		l.kn = len(l.key) + 1 // too long to be known
-	}
-	if !done {
-		return n
+	key := p[:n]
+	if l.kn > 0 || !done {
+		if l.kn+n <= len(l.key) {
+			copy(l.key[l.kn:], p[:n])
+			l.kn += n
+		} else {
+			l.kn = len(l.key) + 1 // too long to be known
+		}
+		if !done {
+			return n
+		}
+		key = l.key[:min(l.kn, len(l.key))]
 	}
 	name := Ignored
-	if l.kn <= len(l.key) {
-		if k := l.key[:l.kn]; bytes.IndexByte(k, '\\') < 0 {
-			name = l.Names(k)
-		} else {
-			name = l.Names([]byte(Unquote(append(append([]byte{'"'}, k...), '"'))))
+	if l.kn <= len(l.key) && len(key) <= len(l.key) {
+		if bytes.IndexByte(key, '\\') >= 0 {
+			key = []byte(Unquote(append(append([]byte{'"'}, key...), '"')))
 		}
+		name = l.Names(key)
 	}
 	l.Path = l.Path&^0xff | uint64(name)
+	if n++; n < len(p) && p[n] == ':' {
+		l.state = wantValue
+		return n + 1
+	}
 	l.state = wantColon
-	return n + 1
+	return n
 }
 
 // run returns how many bytes of p belong to the string that is open, and whether a quote ends it there.
@@ -338,6 +345,15 @@ func run(p []byte, esc *bool) (int, bool) {
 	if *esc && len(p) > 0 {
 		*esc = false
 		i = 1
+	}
+	for near := min(len(p), 24); i < near; i++ { // most strings are short
+		switch p[i] {
+		case '"':
+			return i, true
+		case '\\':
+			near = i
+			i--
+		}
 	}
 	for i < len(p) {
 		q := bytes.IndexByte(p[i:], '"')

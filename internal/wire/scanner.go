@@ -89,6 +89,7 @@ type Scanner struct {
 	done      uint8
 	fn        uint8
 	field     [8]byte
+	newline   [1]byte
 	hash      uint64
 }
 
@@ -108,6 +109,7 @@ func (s *Scanner) Reset(semantics Semantics, stream bool, text []byte) {
 	s.Names = semantics.Name
 	s.Sequence = -1
 	s.blank, s.fresh = true, true
+	s.newline[0] = '\n'
 	s.hash = offset64
 }
 
@@ -293,7 +295,7 @@ func (s *Scanner) endLine() bool {
 			s.beginValue() // a field without a value
 		}
 		if s.line == inData && s.done == 0 {
-			s.lex([]byte{'\n'})
+			s.lex(s.newline[:])
 		}
 		s.line, s.fn, s.blank = inField, 0, true
 		return false
@@ -305,7 +307,7 @@ func (s *Scanner) endLine() bool {
 			s.Ended = true
 		case s.done == 0 && s.Complete():
 			s.semantics.Event(s)
-		case s.done == 7 || !s.Untouched():
+		case s.done != 0 || !s.Untouched():
 			s.Unread++
 			s.Carried, s.Thought = false, false
 			s.Text = s.Text[:s.Mark]
