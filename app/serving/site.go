@@ -25,6 +25,7 @@ import (
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/app"
 	"github.com/palladium-guard/palladium/config"
+	"github.com/palladium-guard/palladium/store/journal"
 	"github.com/palladium-guard/palladium/store/watch"
 	"github.com/palladium-guard/palladium/traffic/budget"
 	"github.com/palladium-guard/palladium/traffic/dialect/anthropic"
@@ -47,6 +48,7 @@ type site struct {
 	gateway     *gateway.Gateway
 	certificate *gateway.Certificate // nil without TLS
 	ledger      *budget.Ledger
+	journal     *journal.File // of the ledger; nil: it forgets
 	limiter     *budget.Limiter
 	verdicts    *verdict.Holder
 	version     atomic.Uint64 // of the verdict table
@@ -276,7 +278,15 @@ func (s *site) health() []gateway.Part {
 	if len(names) > 0 {
 		id.Says = "failing: " + strings.Join(names, ", ")
 	}
-	return append(parts, id)
+	parts = append(parts, id)
+	if s.journal != nil {
+		p := gateway.Part{Name: "budgets", OK: s.journal.Err() == nil, Needed: true}
+		if !p.OK {
+			p.Says = "the journal takes no records: look at the disk it is on"
+		}
+		parts = append(parts, p)
+	}
+	return parts
 }
 
 // admin is the operator's server.
@@ -333,8 +343,8 @@ func (s *site) openState(dir string) (key [32]byte, err error) {
 	default:
 		copy(key[:], old)
 	}
-	s.ledger = budget.New(nil, nil)
-	return key, nil
+	s.ledger, s.journal, err = app.OpenLedger(filepath.Join(dir, "budgets"))
+	return key, err
 }
 
 // close ends what runs beside the listeners.
@@ -343,4 +353,9 @@ func (s *site) close() {
 		s.gateway.Close()
 	}
 	s.end()
+	if s.journal != nil {
+		if err := s.journal.Close(); err != nil {
+			s.log.Error("budgets could not be kept to the end; open reservations count as spent", "error", err)
+		}
+	}
 }

@@ -77,6 +77,8 @@ func (x *exchange) police(sc *scratch) *refusal {
 	if f := x.judge(); f != nil {
 		return f
 	}
+	x.context = r.Context
+	x.g.memory.Recall(r, x.caller.Account, x.start)
 	x.s.policy.Decide(&sc.decision, r, x.caller.Plan, x.standing.Enforced && x.standing.Verdict.Measure == palladium.MeasureWithhold)
 	if sc.decision.Refused {
 		return policyRefusal(&sc.decision.Refusal)

@@ -71,8 +71,11 @@ type exchange struct {
 	events    bool // the answer is a stream that scan follows
 	drawn     int64
 	edit      *wire.Editor // of a stream that policy changes
-	edited    []byte       // its memory
-	tail      []byte       // what is held back of a stream that is close to its limit
+	hides     bool         // the change is only that usage is hidden that the gateway asked for
+	edited    []byte       // memory of changed events
+	tail      []byte       // of a stream that passes by whole events: those that passed last, and the beginning of the next
+	past      int          // how much of tail has passed
+	context   uint64       // of what the caller wrote last, for the seals of the answer
 
 	mu        sync.Mutex
 	timer     *time.Timer
@@ -123,6 +126,9 @@ func (x *exchange) finish() {
 		x.up.open.Add(-1)
 	}
 	x.closeScan()
+	if x.scanned {
+		x.g.memory.Learn(&x.scan.Tally, x.context, x.caller.Account, x.start)
+	}
 	x.settle()
 	if x.held > 0 {
 		x.g.held.Add(-int64(x.held))

@@ -41,6 +41,7 @@ type Gateway struct {
 	meters            *meters
 	openAI, anthropic Dialect
 	observer          *observer
+	memory            *restrict.Memory
 	scratch           sync.Pool    // of *scratch
 	held              atomic.Int64 // bytes of request bodies
 	inFlight          atomic.Int64
@@ -64,12 +65,19 @@ type snapshot struct {
 	pool      *pool
 }
 
+// What the request policy remembers over requests: 6 MB of seals, and up to 80 MB where very many accounts use biases.
+const (
+	rememberedSeals    = 1 << 18
+	rememberedAccounts = 10_000
+)
+
 // New returns a Gateway that serves by opt. Close ends it.
 func New(opt Options) (*Gateway, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	g := &Gateway{log: opt.Log, meters: newMeters(), openAI: opt.OpenAI, anthropic: opt.Anthropic}
+	g.memory = restrict.NewMemory(rememberedSeals, rememberedAccounts)
 	g.scratch.New = func() any { return new(scratch) }
 	g.base, g.stop = context.WithCancel(context.Background())
 	if err := g.Reload(opt); err != nil {

@@ -23,6 +23,7 @@ func (x *exchange) streamBody(body io.Reader) error {
 	if x.scanned && x.redaction.Any() {
 		x.edit = new(wire.Editor)
 		x.edit.Reset(x.dialect(), x.route.Kind, x.redaction)
+		x.hides = x.redaction == wire.Redaction{UsageChunk: true}
 	}
 	buf := make([]byte, chunkSize)
 	for {
@@ -54,8 +55,8 @@ func (x *exchange) streamBody(body io.Reader) error {
 
 // endStream passes what was held back of a stream that the upstream has ended.
 func (x *exchange) endStream() error {
-	rest := x.tail
-	if x.edit != nil {
+	rest := x.tail[x.past:]
+	if x.edit != nil && !x.hides {
 		x.edited = x.edit.Close(x.edited[:0])
 		rest = x.edited
 	}
@@ -63,106 +64,6 @@ func (x *exchange) endStream() error {
 		return nil
 	}
 	return x.pass(rest, true)
-}
-
-// follow takes in one chunk of the upstream's and returns what of it, and of what was held back, may pass. With a
-// refusal, the stream ends behind that.
-func (x *exchange) follow(p []byte) ([]byte, *refusal) {
-	if !x.scanned {
-		return p, nil
-	}
-	x.collect(p)
-	var ended *refusal
-	switch {
-	case x.reserved == nil || !x.route.Kind.Generates():
-		x.scan.Scan(p)
-	case x.tail == nil && x.reserved.Left() > 2*int64(len(p)):
-		x.scan.Scan(p) // a chunk has fewer tokens than bytes, so it cannot meet the limit
-		x.draw()
-	default:
-		p, ended = x.near(p)
-	}
-	if x.edit == nil {
-		return p, ended
-	}
-	var err error
-	if x.edited, err = x.edit.Write(x.edited[:0], p); err != nil {
-		return x.edited, unreadable()
-	}
-	return x.edited, ended
-}
-
-// near follows a chunk of a stream that is close to its limit, event by event. Bytes behind the last whole event are
-// held back, so that the stream can be ended between two events.
-func (x *exchange) near(p []byte) ([]byte, *refusal) {
-	begun := x.tail == nil && !x.scan.AtBoundary() // part of an event has passed already
-	all := append(x.tail, p...)
-	safe, at := 0, len(x.tail)
-	for at < len(all) {
-		n, end := x.scan.Step(all[at:])
-		at += n
-		if !end {
-			break
-		}
-		if !x.draw() {
-			if begun {
-				safe = at
-			}
-			x.tail = x.tail[:0]
-			return all[:safe], x.met()
-		}
-		safe, begun = at, false
-	}
-	x.tail = append(make([]byte, 0, chunkSize), all[safe:]...)
-	return all[:safe], nil
-}
-
-// tokens is what the answer has cost so far, as far as it shows: an event brings at least one token, and eight bytes of
-// output are hardly ever fewer than one.
-func (x *exchange) tokens() int64 { return max(int64(x.scan.Deltas), x.scan.Bytes/8) }
-
-// draw takes from the reservation what the events since the last draw have cost; false when it is used up.
-func (x *exchange) draw() bool {
-	n := x.tokens()
-	if n == x.drawn {
-		return true
-	}
-	if !x.reserved.Draw(n - x.drawn) {
-		return false
-	}
-	x.drawn = n
-	return true
-}
-
-// met is the refusal that ends a stream at its budget.
-func (x *exchange) met() *refusal {
-	f := &refusal{status: http.StatusTooManyRequests, reason: "budget.output", says: "The answer was ended: the budget for output tokens is used up."}
-	if v := &x.standing.Verdict; x.standing.Enforced && v.Measure == palladium.MeasureBudget {
-		f.reason, f.appeal = reasonOf(v.Reason), x.appeal(v)
-	}
-	return f
-}
-
-// endEarly ends a stream with an error event in the caller's dialect, which clients raise as an error. Nothing follows
-// it, the dialect's end mark least of all.
-func (x *exchange) endEarly(f *refusal) error {
-	x.reason = f.reason
-	x.cancel(errEnded)
-	return x.pass(x.dialect().RefuseEvent(nil, x.route.Kind, f.wire(x.id), x.scan.Sequence), true)
-}
-
-var errEnded = errors.New("the gateway ended the answer")
-
-// collect makes room for the answer's text, which is kept until it is measured.
-func (x *exchange) collect(p []byte) {
-	most := int(x.s.cfg.Observe.Answer)
-	if x.g.observer == nil || x.s.cfg.Observe.Off {
-		return
-	}
-	if have := cap(x.scan.Text); have < most && have-len(x.scan.Text) < len(p) {
-		grown := min(max(2*have, len(x.scan.Text)+len(p)), most)
-		x.scan.Text = append(make([]byte, 0, grown), x.scan.Text...)
-	}
 }
 
 // pass writes one chunk to the caller.
