@@ -167,6 +167,14 @@ func TestWholePackages(t *testing.T) {
 	}
 }
 
+func TestModulesWithin(t *testing.T) {
+	fsys := house(map[string]string{"bench/a.go": "package main\n", "bench/go.mod": "module example.org/bench\n", "app/a.go": "// Package app is it.\npackage app\n"})
+	tree, err := Parse(fsys)
+	if err != nil || len(tree.Packages) != 1 || tree.Packages[0].Dir != "app" {
+		t.Errorf("reads %d packages, %v", len(tree.Packages), err)
+	}
+}
+
 func TestDocumentRules(t *testing.T) {
 	fsys := house(map[string]string{
 		"docs/decisions/0001.md": "- `github.com/a/b`: because\n",

@@ -45,8 +45,8 @@ type Tree struct {
 	Packages []*Package // by folder
 }
 
-// Parse reads every Go file of the module in fsys. It skips hidden folders, testdata, vendor, bin, out, node_modules and
-// generated code in gen folders.
+// Parse reads every Go file of the module in fsys. It skips hidden folders, testdata, vendor, bin, out, node_modules,
+// generated code in gen folders, and modules within the module: they are not the product.
 func Parse(fsys fs.FS) (*Tree, error) {
 	mod, err := fs.ReadFile(fsys, "go.mod")
 	if err != nil {
@@ -59,7 +59,7 @@ func Parse(fsys fs.FS) (*Tree, error) {
 			return err
 		}
 		if d.IsDir() {
-			if p != "." && skipped(d.Name()) {
+			if p != "." && (skipped(d.Name()) || nested(fsys, p)) {
 				return fs.SkipDir
 			}
 			return nil
@@ -82,6 +82,12 @@ func Parse(fsys fs.FS) (*Tree, error) {
 func skipped(folder string) bool {
 	return strings.HasPrefix(folder, ".") || strings.HasPrefix(folder, "_") ||
 		slices.Contains([]string{"testdata", "vendor", "bin", "out", "node_modules", "gen"}, folder)
+}
+
+// nested reports whether a folder is a module of its own.
+func nested(fsys fs.FS, dir string) bool {
+	_, err := fs.Stat(fsys, path.Join(dir, "go.mod"))
+	return err == nil
 }
 
 func (t *Tree) add(fsys fs.FS, p string, byDir map[string]*Package) error {
