@@ -83,7 +83,7 @@ type Ask struct {
 	Within  Span   // of an element or a member within that member's value; zero when it is the member itself
 	Value   Span
 	Nested  bool  // inside extra_body or a like container, which some upstreams unfold
-	Count   int64 // the number asked for; entries of a list or an object; bytes of a prefill; 1 for a flag
+	Count   int64 // the number asked for; entries of a list or an object; bytes of a prefill as written; 1 for a flag
 	Marked  bool  // of a prefill: it opens reasoning
 }
 
