@@ -90,8 +90,8 @@ func (g *Group) Facts(pop Population) Facts {
 	f.Declared = float64(most(orgs)) / n
 	f.Probing = probes > 0.2*drawn
 	f.Whole = !g.loose
-	if g.trial.stranger {
-		f.Collisions = g.trial.inside / math.Max(g.trial.expect, 1)
+	if g.trial.list.Public {
+		f.Collisions = g.trial.list.Inside / math.Max(g.trial.list.Expect, 1)
 	}
 	return f
 }
@@ -117,11 +117,19 @@ func (g *Group) support(f int) (mean, share float64) {
 	return mean / n, share / n
 }
 
+// daysProve is the e-value of the days from which on they show one dispatcher by themselves.
+const daysProve = 100
+
 // opens reports whether family f can count as a key: parameters and the like follow from the program that an account
-// runs, so they never do; the others do when they chose the group or their own test rejects chance.
+// runs, so they never do; the others do when they chose the group or their own test rejects chance. Among the users of a
+// public list only what does not follow from the list does: who they are, and loads day
+// after day.
 func (g *Group) opens(f int) bool {
 	if f == famParameters {
 		return false
+	}
+	if g.trial.list.Public {
+		return g.trial.p[f] < 1e-3 || f == famSchedule && g.apartDays() >= daysProve
 	}
 	if g.trial.p[f] < 1e-3 {
 		return true
@@ -210,9 +218,9 @@ func (g *Group) Support(f palladium.Family) (mean, share float64) {
 func (g *Group) Chance() [famCount]float64 { return g.trial.p }
 
 // Collisions returns how many prompts several of the accounts sent, how many strangers drawing on the same list
-// would have, and whether the two agree.
+// would have, and whether the two agree: then what follows from a text is no evidence.
 func (g *Group) Collisions() (seen, expected float64, asStrangers bool) {
-	return g.trial.inside, g.trial.expect, g.trial.stranger
+	return g.trial.list.Inside, g.trial.list.Expect, g.trial.list.Public
 }
 
 // Beginning returns the length of the window in which most of the accounts began, in hours, and what that says in nats.

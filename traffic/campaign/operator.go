@@ -7,9 +7,9 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/internal/stats"
 	"github.com/palladium-guard/palladium/internal/stats/cohesion"
+	"github.com/palladium-guard/palladium/internal/stats/collision"
 )
 
 // trial is the one-operator test of a group at one time. Its null hypothesis: the accounts are independent of each
@@ -18,14 +18,17 @@ import (
 // tokens among accounts of the same plan), by matched random sets for loads and topics. So what chose the accounts
 // never testifies for them. The families' e-values are averaged, which is valid under any dependence
 // (Vovk and Wang 2021).
+//
+// Where the accounts send the prompts of a public list, as strangers who use it do, the list is the cause of all that
+// follows from a text: wording, topics, shared answers, and on the day of a release the hour. None of these testifies then;
+// see internal/stats/collision.
 type trial struct {
-	at       int64
-	m        int
-	p        [famCount]float64 // 1 where not tested
-	e        float64
-	inside   float64 // pairs of accounts that sent the same prompt, against what strangers' collisions let expect
-	expect   float64
-	stranger bool // prompts collide as those of independent accounts do
+	at    int64
+	m     int
+	p     [famCount]float64 // 1 where not tested, and where the list is the cause
+	e     float64           // e-value against independent accounts
+	apart float64           // the same against independent accounts that use one public list
+	list  collision.List
 }
 
 // pFloor is the least p-value that one family may claim: beyond it the model of chance is not to be trusted.
@@ -67,22 +70,28 @@ func (t *tester) run(p *pool, w []weights, at int64) trial {
 	for f := range tr.p {
 		tr.p[f] = 1
 	}
-	var sum, tested float64
+	var sum, apart, tested float64
+	all := choose(w, famQueue)
+	if len(all) >= minAccounts {
+		tr.list = t.list(p, all)
+	}
 	for f := 0; f < famCount; f++ {
 		if t.without[f] || f == famParameters {
 			continue
 		}
 		tested++
-		sum += stats.EValueFromP(1)
+		sum, apart = sum+stats.EValueFromP(1), apart+stats.EValueFromP(1)
 		sel := choose(w, f)
 		if len(sel) < minAccounts {
 			continue
 		}
 		tr.m = max(tr.m, len(sel))
-		var lp float64
+		var lp, broad float64 // log p-values; broad of what does not follow from a list
 		switch f {
-		case famIdentity, famNetwork, famTemplate:
-			lp = t.tokens(p, sel, f)
+		case famIdentity, famNetwork:
+			lp, broad = t.tokens(p, sel, f)
+		case famTemplate:
+			lp, _ = t.tokens(p, sel, f)
 		case famContinuity:
 			lp = t.continuity(p, sel)
 		case famSchedule:
@@ -90,17 +99,22 @@ func (t *tester) run(p *pool, w []weights, at int64) trial {
 		case famTwins:
 			lp = t.chance().Directions(&p.Sample, sel)
 		case famQueue:
-			lp = t.queue(p, sel, &tr)
+			lp = tr.list.Dealt()
 		}
-		tr.p[f] = math.Max(math.Exp(min(lp, 0)), pFloor)
-		sum += stats.EValueFromP(tr.p[f]) - stats.EValueFromP(1)
+		own, other := math.Max(math.Exp(min(lp, 0)), pFloor), math.Max(math.Exp(min(broad, 0)), pFloor)
+		sum += stats.EValueFromP(own) - stats.EValueFromP(1)
+		apart += stats.EValueFromP(other) - stats.EValueFromP(1)
+		if tr.p[f] = own; tr.list.Public {
+			tr.p[f] = other
+		}
 	}
-	tr.e = sum / max(tested, 1)
+	tr.e, tr.apart = sum/max(tested, 1), apart/max(tested, 1)
 	return tr
 }
 
-// tokens returns the log p-value of the most surprising token of family f that the chosen accounts share.
-func (t *tester) tokens(p *pool, sel []int, f int) float64 {
+// tokens returns the log p-value of the most surprising token of family f that the chosen accounts share, and of the most
+// surprising one that a quarter of them hold: among the users of a list there are owners of several accounts.
+func (t *tester) tokens(p *pool, sel []int, f int) (lp, broad float64) {
 	here := map[int32]int{}
 	for _, i := range sel {
 		for _, tr := range p.traits[p.start[i]:p.start[i+1]] {
@@ -113,7 +127,6 @@ func (t *tester) tokens(p *pool, sel []int, f int) float64 {
 	for _, i := range sel {
 		plans[t.pop.Profile(p.acc[i]).Plan] += 1 / float64(len(sel))
 	}
-	best := 0.0
 	tops := make([]int32, 0, len(here))
 	for tr, k := range here {
 		if k >= 3 {
@@ -127,9 +140,13 @@ func (t *tester) tokens(p *pool, sel []int, f int) float64 {
 		return cmp.Or(cmp.Compare(sb, sa), cmp.Compare(a, b))
 	})
 	for _, tr := range tops[:min(len(tops), 6)] {
-		best = min(best, stats.LogBinomialTail(here[tr], len(sel), t.rate(&p.tok[tr], plans)))
+		v := stats.LogBinomialTail(here[tr], len(sel), t.rate(&p.tok[tr], plans))
+		if lp = min(lp, v); here[tr]*4 >= len(sel) {
+			broad = min(broad, v)
+		}
 	}
-	return best + math.Log(float64(max(tested, 1)))
+	tries := math.Log(float64(max(tested, 1)))
+	return lp + tries, broad + tries
 }
 
 // rate is how often strangers hold the token: the larger of its share of all accounts and its share of the sampled
@@ -191,88 +208,4 @@ func (t *tester) continuity(p *pool, sel []int) float64 {
 func (t *tester) partnered(a uint32, in map[uint32]bool) bool {
 	var buf [48]uint32
 	return slices.ContainsFunc(companions(t.pop, a, buf[:0]), func(b uint32) bool { return in == nil || in[b] })
-}
-
-// queue looks at prompts that several accounts sent. Strangers who draw on one public list collide at a rate that
-// can be measured between the group and others who draw on it; a work queue never deals a prompt twice.
-func (t *tester) queue(p *pool, sel []int, tr *trial) float64 {
-	if len(sel) > 300 {
-		sel = sel[:300]
-	}
-	in := map[uint32]bool{}
-	prompts := map[uint32]int{}
-	for _, i := range sel {
-		in[p.acc[i]] = true
-		for _, h := range t.pop.Profile(p.acc[i]).Prompts {
-			if h != math.MaxUint32 {
-				prompts[h]++
-			}
-		}
-	}
-	inside := 0
-	for _, n := range prompts {
-		inside += n * (n - 1) / 2
-	}
-	var outside, accounts int
-	for _, a := range t.neighbours(p, sel, in) {
-		accounts++
-		for _, h := range t.pop.Profile(a).Prompts {
-			if h != math.MaxUint32 {
-				outside += prompts[h]
-			}
-		}
-	}
-	m := float64(len(sel))
-	tr.inside = float64(inside)
-	if accounts < 5 || outside < 3 {
-		return 0
-	}
-	tr.expect = float64(outside) / float64(accounts) * (m - 1) / 2
-	tr.stranger = tr.inside >= 0.35*tr.expect && tr.expect >= 2
-	if inside > 0 || tr.expect < 3 {
-		return 0
-	}
-	return -tr.expect / 2 // half: the rate is an estimate
-}
-
-// neighbours returns up to 64 accounts outside the group with the same topic cell or shingles.
-func (t *tester) neighbours(p *pool, sel []int, in map[uint32]bool) []uint32 {
-	votes := map[uint32]int{}
-	for _, i := range sel {
-		pr := t.pop.Profile(p.acc[i])
-		lo, hi := palladium.KindShingle.Slots()
-		for e := lo; e < hi; e++ {
-			if k := pr.Edges[e].Token; k != palladium.NoToken {
-				votes[k]++
-			}
-		}
-		if c := pr.Edges[palladium.EdgeCount-1].Token; c != palladium.NoToken {
-			votes[c] += 2
-		}
-	}
-	toks := make([]uint32, 0, len(votes))
-	for k := range votes {
-		toks = append(toks, k)
-	}
-	slices.SortFunc(toks, func(a, b uint32) int {
-		if votes[a] != votes[b] {
-			return votes[b] - votes[a]
-		}
-		return int(a) - int(b)
-	})
-	var out, buf []uint32
-	seen := map[uint32]bool{}
-	for _, k := range toks[:min(len(toks), 24)] {
-		buf = t.pop.Holders(k, 400, buf[:0])
-		for _, a := range buf {
-			if !in[a] && !seen[a] {
-				seen[a] = true
-				out = append(out, a)
-				if len(out) >= 64 {
-					return out
-				}
-			}
-		}
-	}
-	return out
 }

@@ -160,4 +160,5 @@ func (t *Tracker) showOut(g *Group, pop Population, cands []uint32, guests map[u
 	t.enrol(g, pop, stay, newest)
 	t.dismiss(g, pop)
 	t.trim(g)
+	t.unlist(g, pop)
 }

@@ -47,6 +47,7 @@ func (t *Tracker) refit(g *Group, pop Population, newest uint32, now int64) {
 		t.enrol(g, pop, cands, newest)
 		t.dismiss(g, pop)
 		t.trim(g)
+		t.unlist(g, pop)
 		if guests := t.guests(g, pop, newest); guests != nil {
 			t.showOut(g, pop, cands, guests, newest)
 		}
@@ -236,8 +237,13 @@ func (t *Tracker) try(g *Group, pop Population, now int64) {
 	// is again an e-value.
 	k := float64(g.looks)
 	g.structE += g.trial.e / (k * (k + 1))
+	g.apartE += g.trial.apart / (k * (k + 1))
+	e := g.trial.e
+	if g.trial.list.Public {
+		e = g.trial.apart
+	}
 	g.Trials = append(g.Trials, palladium.OperatorTrial{From: time.UnixMilli(g.Born).UTC(), To: time.UnixMilli(now).UTC(),
-		Accounts: g.trial.m, P: slices.Min(g.trial.p[:]), E: g.trial.e / (k * (k + 1))})
+		Accounts: g.trial.m, P: slices.Min(g.trial.p[:]), E: e / (k * (k + 1))})
 	if len(g.Trials) > 64 {
 		g.Trials = append(g.Trials[:1], g.Trials[len(g.Trials)-48:]...)
 	}
@@ -317,4 +323,10 @@ func (g *Group) enlist(now int64) {
 func halfBet(p float64) float64 { return 0.5 + 0.5*min(stats.EValueFromP(p), 1e4) }
 
 // wager multiplies a day of p-value p in. What is over the limit is given away, so the product stays a supermartingale.
-func (g *Group) wager(p float64) { g.dayE = min(g.dayE*halfBet(p), dayLimit) }
+func (g *Group) wager(p float64) {
+	e := halfBet(p)
+	g.dayE, g.dayBest = min(g.dayE*e, dayLimit), max(g.dayBest, e)
+}
+
+// apartDays is the e-value of the days but the best one: the users of a public list may all come on the day of a release.
+func (g *Group) apartDays() float64 { return g.dayE / max(g.dayBest, 1) }

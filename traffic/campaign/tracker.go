@@ -69,7 +69,9 @@ type Group struct {
 	trial     trial
 	looks     int
 	structE   float64  // e-value of what the accounts share
+	apartE    float64  // the same, of what does not follow from a public list
 	dayE      float64  // e-values of the days since, multiplied
+	dayBest   float64  // the largest of them
 	dayAt     int64    // since when the next day is waited for
 	roster    []uint32 // the accounts that it is on: the members of then
 	Trials    []palladium.OperatorTrial
@@ -90,7 +92,12 @@ func (g *Group) suspect() bool { return g.Rejected && g.extractP <= 0.2 }
 
 // E returns the e-value against independence so far: the mean of that of what the accounts share and that of the days.
 // Both look at the loads of the same days, so their product is no e-value; a mean is one under any dependence.
-func (g *Group) E() float64 { return (g.structE + g.dayE) / 2 }
+func (g *Group) E() float64 {
+	if g.trial.list.Public {
+		return (g.apartE + g.apartDays()) / 2
+	}
+	return (g.structE + g.dayE) / 2
+}
 
 // alphaOperator is the false-discovery rate of the one-operator test.
 const alphaOperator = 0.01

@@ -60,7 +60,7 @@ func (b *teller) counter(f *campaign.Facts) []palladium.Counter {
 		say("%.0f%% of the accounts declare one and the same organisation: they do not hide that they belong together", 100*f.Declared)
 	}
 	if seen, expected, asStrangers := b.g.Collisions(); asStrangers {
-		say("prompts repeat between the accounts about as often as between strangers who use one public list (%.0f repeats seen, %.0f expected)", seen, expected)
+		say("prompts repeat between the accounts about as often as between strangers who use one public list (%.0f repeats seen, %.0f expected): what they ask, and how, is no evidence of one operator", seen, expected)
 	}
 	if b.features["cues"] < 0.1 {
 		say("hardly any prompt asks for reasoning, grading or training data")

@@ -1,0 +1,106 @@
+package campaign
+
+import (
+	"slices"
+
+	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/internal/stats/collision"
+)
+
+// listSample bounds how many accounts of a group are looked at.
+const listSample = 300
+
+// list compares the prompts of the chosen accounts with each other's and with those of accounts near them. Each
+// account's share of refused requests says how many of its prompts are another's retry.
+func (t *tester) list(p *pool, sel []int) collision.List {
+	if len(sel) > listSample {
+		sel = sel[:listSample]
+	}
+	in := map[uint32]bool{}
+	retried := 0.0
+	accounts := make([]uint32, 0, len(sel))
+	for _, i := range sel {
+		a := p.acc[i]
+		in[a], accounts = true, append(accounts, a)
+		pr := t.pop.Profile(a)
+		retried += palladium.PromptKeep * float64(pr.Limited) / float64(max(pr.Exchanges, 1))
+	}
+	return collision.Compare(prompts(t.pop, accounts), prompts(t.pop, t.neighbours(p, sel, in)), retried)
+}
+
+// prompts returns the samples of the accounts' prompts.
+func prompts(pop Population, accounts []uint32) [][]uint32 {
+	out := make([][]uint32, len(accounts))
+	for i, a := range accounts {
+		out[i] = pop.Profile(a).Prompts[:]
+	}
+	return out
+}
+
+// unlist lets go of members that use one list among members who do not: evaluators of a public benchmark beside a
+// campaign whose tasks or wording come near it. They take no part in the tests either.
+func (t *Tracker) unlist(g *Group, pop Population) {
+	if len(g.members) < peelAt {
+		return
+	}
+	accounts, _ := g.Members()
+	gone := collision.Users(prompts(pop, accounts))
+	if len(gone) == 0 {
+		return
+	}
+	keep := 0
+	for i, m := range g.members {
+		if slices.Contains(gone, i) {
+			delete(t.owner, m.account)
+			if at := t.search.where(m.account); at >= 0 {
+				t.search.w[at] = weights{}
+			}
+			continue
+		}
+		g.members[keep], g.weights[keep] = m, g.weights[i]
+		keep++
+	}
+	g.members, g.weights = g.members[:keep], g.weights[:keep]
+}
+
+// neighbours returns up to 64 accounts outside the group with the same topic cell or shingles.
+func (t *tester) neighbours(p *pool, sel []int, in map[uint32]bool) []uint32 {
+	votes := map[uint32]int{}
+	for _, i := range sel {
+		pr := t.pop.Profile(p.acc[i])
+		lo, hi := palladium.KindShingle.Slots()
+		for e := lo; e < hi; e++ {
+			if k := pr.Edges[e].Token; k != palladium.NoToken {
+				votes[k]++
+			}
+		}
+		if c := pr.Edges[palladium.EdgeCount-1].Token; c != palladium.NoToken {
+			votes[c] += 2
+		}
+	}
+	toks := make([]uint32, 0, len(votes))
+	for k := range votes {
+		toks = append(toks, k)
+	}
+	slices.SortFunc(toks, func(a, b uint32) int {
+		if votes[a] != votes[b] {
+			return votes[b] - votes[a]
+		}
+		return int(a) - int(b)
+	})
+	var out, buf []uint32
+	seen := map[uint32]bool{}
+	for _, k := range toks[:min(len(toks), 24)] {
+		buf = t.pop.Holders(k, 400, buf[:0])
+		for _, a := range buf {
+			if !in[a] && !seen[a] {
+				seen[a] = true
+				out = append(out, a)
+				if len(out) >= 64 {
+					return out
+				}
+			}
+		}
+	}
+	return out
+}
