@@ -145,8 +145,11 @@ func round(v float64) string {
 }
 
 func span(hours float64) string {
-	if hours < 48 {
-		return fmt.Sprintf("%.0f hours", max(hours, 1))
+	switch {
+	case hours < 1.5:
+		return "an hour"
+	case hours < 48:
+		return fmt.Sprintf("%.0f hours", hours)
 	}
 	return fmt.Sprintf("%.0f days", hours/24)
 }
