@@ -1,6 +1,9 @@
 package dialect
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // ParseTime reads an RFC 3339 time and returns it in UTC, without allocating for the usual spellings: upper-case T,
 // at most nine digits of a second, Z or a numeric offset. What the quick path does not know goes to time.Parse.
@@ -8,11 +11,35 @@ func ParseTime(s string) (time.Time, bool) {
 	if t, ok := quickTime(s); ok {
 		return t, true
 	}
+	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
+		return t.UTC(), true
+	}
+	return rareTime(s)
+}
+
+// rareTime reads what RFC 3339 also admits, but time.Parse does not: lower-case letters, and the 60th second that ends
+// a day in UTC, which is taken for the first of the next day.
+func rareTime(s string) (time.Time, bool) {
+	if len(s) < len("2006-01-02T15:04:05Z") {
+		return time.Time{}, false
+	}
+	s = strings.ToUpper(s)
+	leap := s[17:19] == "60"
+	if leap {
+		s = s[:17] + "59" + s[19:]
+	}
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
 		return time.Time{}, false
 	}
-	return t.UTC(), true
+	t = t.UTC()
+	if leap && (t.Hour() != 23 || t.Minute() != 59) {
+		return time.Time{}, false
+	}
+	if leap {
+		t = t.Add(time.Second)
+	}
+	return t, true
 }
 
 func quickTime(s string) (time.Time, bool) {

@@ -212,7 +212,17 @@ func SplitSystem(turns []palladium.Message) (string, []palladium.Message) {
 	return system.String(), turns[:copy(turns, turns[n:])]
 }
 
-// Seconds turns a Unix time in seconds into milliseconds; ok is false outside the years 1970 to 9999.
-func Seconds(s float64) (ms int64, ok bool) {
-	return int64(math.Round(s * 1000)), s > 0 && s < 253_402_300_800
+// UnixMilli turns a Unix time in seconds, milliseconds, microseconds or nanoseconds, told apart by its size, into
+// milliseconds; ok is false outside the years 1970 to 5138.
+func UnixMilli(t float64) (ms int64, ok bool) {
+	const most = 1e11 // seconds; as milliseconds it is in 1973, before there was anything to log
+	if !(t > 0) {
+		return 0, false
+	}
+	for _, unit := range []float64{1e3, 1, 1e-3, 1e-6} {
+		if t*unit < most*1e3 {
+			return int64(math.Round(t * unit)), true
+		}
+	}
+	return 0, false
 }

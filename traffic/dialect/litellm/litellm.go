@@ -1,6 +1,7 @@
 // Package litellm reads the standard logging payload of the LiteLLM proxy: one JSON object a line, as its object
 // stores and queues are given it (docs.litellm.ai, "StandardLoggingPayload Specification"). A line may also hold an
-// array of payloads, or an object with the payload under "standard_logging_object".
+// array of payloads, or an object with the payload under "standard_logging_object", itself under "kwargs" or not; and
+// rows of the proxy's table of spend logs, which name the same things request_id, user and user_api_key.
 //
 // The account is the key's user; where the key belongs to no one person (no user, or the proxy's default user) it
 // is the end user that the request names; else the hash of the key. An end user is named by the client: operators
@@ -51,8 +52,11 @@ func (d *Decoder) Decode(line []byte, emit func(*dialect.Record) error) error {
 			left = append(left, dialect.WrongType("(whole line)", "an object or an array of objects"))
 			continue
 		}
-		if inner := p.Get("standard_logging_object"); inner != nil && inner.Type() == fastjson.TypeObject {
-			p = inner
+		for _, inner := range []*fastjson.Value{p.Get("standard_logging_object"), p.Get("kwargs", "standard_logging_object")} {
+			if inner != nil && inner.Type() == fastjson.TypeObject {
+				p = inner
+				break
+			}
 		}
 		if err := d.payload(p); err != nil {
 			left = append(left, err)
@@ -69,7 +73,7 @@ func (d *Decoder) payload(v *fastjson.Value) error {
 	d.rec.Kind = dialect.KindExchange
 	e := &d.rec.Exchange
 	e.Reset()
-	if e.ID = dialect.Text(v.Get("id")); e.ID == "" {
+	if e.ID = first(v.Get("id"), v.Get("request_id")); e.ID == "" {
 		return dialect.Missing("id")
 	}
 	start, err := clock(v, "startTime")
@@ -78,7 +82,7 @@ func (d *Decoder) payload(v *fastjson.Value) error {
 	}
 	e.Time = time.UnixMilli(start).UTC()
 	meta := v.Get("metadata")
-	e.Credential = dialect.Text(meta.Get("user_api_key_hash"))
+	e.Credential = first(meta.Get("user_api_key_hash"), meta.Get("user_api_key"))
 	if e.Account = account(v, meta); e.Account == "" {
 		return dialect.Missing("metadata.user_api_key_hash")
 	}
@@ -97,14 +101,14 @@ func (d *Decoder) payload(v *fastjson.Value) error {
 	return nil
 }
 
-// clock reads a time in Unix seconds, or one that was written as text, and returns Unix milliseconds.
+// clock reads a Unix time, or one that was written as text, and returns Unix milliseconds.
 func clock(v *fastjson.Value, field string) (int64, error) {
 	t := v.Get(field)
 	if t == nil || t.Type() == fastjson.TypeNull {
 		return 0, dialect.Missing(field)
 	}
 	if s, ok := dialect.Number(t); ok {
-		if ms, ok := dialect.Seconds(s); ok {
+		if ms, ok := dialect.UnixMilli(s); ok {
 			return ms, nil
 		}
 		return 0, dialect.WrongType(field, "Unix seconds")
@@ -113,19 +117,23 @@ func clock(v *fastjson.Value, field string) (int64, error) {
 	if at, ok := dialect.ParseTime(s); ok {
 		return at.UnixMilli(), nil
 	}
-	// How Python prints a time without a zone; the proxy's clock is taken to be UTC.
-	if at, err := time.Parse("2006-01-02 15:04:05", strings.Replace(s, "T", " ", 1)); err == nil {
-		return at.UnixMilli(), nil
+	// How Python prints a time; without a zone, the proxy's clock is taken to be UTC.
+	for _, layout := range []string{"2006-01-02 15:04:05", "2006-01-02 15:04:05Z07:00"} {
+		if at, err := time.Parse(layout, strings.Replace(s, "T", " ", 1)); err == nil {
+			return at.UnixMilli(), nil
+		}
 	}
 	return 0, dialect.WrongType(field, "Unix seconds")
 }
 
 // account names who is billed; see the package comment.
 func account(v, meta *fastjson.Value) string {
-	if user := dialect.Text(meta.Get("user_api_key_user_id")); user != "" && user != "default_user_id" {
-		return user
+	for _, u := range []*fastjson.Value{meta.Get("user_api_key_user_id"), v.Get("user")} {
+		if user := dialect.Text(u); user != "" && user != "default_user_id" {
+			return user
+		}
 	}
-	return first(v.Get("end_user"), meta.Get("user_api_key_end_user_id"), meta.Get("user_api_key_hash"))
+	return first(v.Get("end_user"), meta.Get("user_api_key_end_user_id"), meta.Get("user_api_key_hash"), meta.Get("user_api_key"))
 }
 
 // first returns the first string that is not empty.

@@ -126,6 +126,23 @@ func TestRejects(t *testing.T) {
 	}
 }
 
+// TestShapes are the places and spellings in which payloads have been seen.
+func TestShapes(t *testing.T) {
+	in := func(start string) string {
+		return `{"id":"a","call_type":"acompletion","startTime":` + start + `,"metadata":{"user_api_key_hash":"h","user_api_key_user_id":"u"}}`
+	}
+	row := `{"request_id":"a","call_type":"acompletion","startTime":"2026-05-03T12:00:00.25Z","user":"u","metadata":{"user_api_key":"h"}}`
+	for _, line := range []string{in("1777809600.25"), in("1777809600250"), in("1777809600250000000"), in(`"1777809600.25"`),
+		in(`"2026-05-03 12:00:00.25"`), in(`"2026-05-03T12:00:00.250000"`), in(`"2026-05-03 14:00:00.25+02:00"`), in(`"2026-05-03T12:00:00.25z"`),
+		"[" + in("1777809600.25") + "]", `{"level":"info","standard_logging_object":` + in("1777809600.25") + "}",
+		`{"kwargs":{"standard_logging_object":` + in("1777809600.25") + "}}", row} {
+		e := one(t, line)
+		if e.ID != "a" || e.Account != "u" || e.Credential != "h" || e.Time.UnixMilli() != 1777809600250 || !Sniff([]byte(line)) {
+			t.Errorf("%s: got %+v", line, e)
+		}
+	}
+}
+
 func TestSniff(t *testing.T) {
 	for _, l := range sample(t) {
 		if !Sniff([]byte(l)) {

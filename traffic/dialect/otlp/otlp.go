@@ -1,5 +1,5 @@
 // Package otlp reads OpenTelemetry's OTLP in its JSON form, one ExportTraceServiceRequest or ExportLogsServiceRequest
-// a line, as the collector's file exporter writes it, and takes from it what follows the semantic conventions for
+// a line, as the collector's file exporter writes it, or an array of them, and takes from it what follows the semantic conventions for
 // generative AI. Other spans and log records are passed over.
 //
 // An exchange is a span of an inference operation; or a log event with an operation's details; or all message events
@@ -12,6 +12,7 @@ package otlp
 
 import (
 	"bytes"
+	"math"
 	"time"
 
 	"github.com/valyala/fastjson"
@@ -27,7 +28,12 @@ func Format() dialect.Format {
 // Sniff reports whether line is an export request for spans or logs.
 func Sniff(line []byte) bool {
 	head := line[:min(len(line), 256)]
-	return bytes.Contains(head, []byte(`"resourceSpans"`)) || bytes.Contains(head, []byte(`"resourceLogs"`))
+	for _, key := range []string{"resourceSpans", "resourceLogs", "resource_spans", "resource_logs"} {
+		if at := bytes.Index(head, []byte(key)); at > 0 && head[at-1] == '"' {
+			return true
+		}
+	}
+	return false
 }
 
 // Decoder reads export requests.
@@ -50,28 +56,66 @@ func (d *Decoder) Decode(line []byte, emit func(*dialect.Record) error) error {
 	if err != nil {
 		return err
 	}
-	if v.Type() != fastjson.TypeObject {
-		return dialect.WrongType("(whole line)", "an object")
-	}
-	traces, logs := v.Get("resourceSpans"), v.Get("resourceLogs")
-	if traces == nil && logs == nil {
-		return dialect.Missing("resourceSpans")
+	requests := []*fastjson.Value{v}
+	if v.Type() == fastjson.TypeArray {
+		if requests = v.GetArray(); len(requests) == 0 {
+			return dialect.WrongType("(whole line)", "an object or an array of objects")
+		}
 	}
 	d.left = d.left[:0]
-	if err := d.traces(traces.GetArray(), emit); err != nil {
-		return err
-	}
-	if err := d.logs(logs.GetArray(), emit); err != nil {
-		return err
+	for _, v := range requests {
+		if err := d.request(v, emit); err != nil {
+			return err
+		}
 	}
 	return dialect.Left(d.left)
 }
 
+func (d *Decoder) request(v *fastjson.Value, emit func(*dialect.Record) error) error {
+	if v.Type() != fastjson.TypeObject {
+		d.left = append(d.left, dialect.WrongType("(whole line)", "an object or an array of objects"))
+		return nil
+	}
+	traces, logs := get(v, "resourceSpans", "resource_spans"), get(v, "resourceLogs", "resource_logs")
+	if traces == nil && logs == nil {
+		if get(v, "resourceMetrics", "resource_metrics") == nil { // a file of several signals
+			d.left = append(d.left, dialect.Missing("resourceSpans"))
+		}
+		return nil
+	}
+	if err := d.traces(traces.GetArray(), emit); err != nil {
+		return err
+	}
+	return d.logs(logs.GetArray(), emit)
+}
+
+// get returns a field by its name in OTLP's JSON, or by the one in its protobuf definition, which some writers keep.
+func get(v *fastjson.Value, name, proto string) *fastjson.Value {
+	if x := v.Get(name); x != nil {
+		return x
+	}
+	return v.Get(proto)
+}
+
+func getTraceID(v *fastjson.Value) string { return dialect.Text(get(v, "traceId", "trace_id")) }
+func getSpanID(v *fastjson.Value) string  { return dialect.Text(get(v, "spanId", "span_id")) }
+
+// nanos reads a time, 0 when there is none.
+func nanos(v *fastjson.Value) int64 {
+	if n, ok := dialect.Whole(v); ok {
+		return n
+	}
+	if f, ok := dialect.Number(v); ok && math.Abs(f) < 1<<63 {
+		return int64(f)
+	}
+	return 0
+}
+
 // each calls f with every record below resources: spans or log records.
-func each(resources []*fastjson.Value, scopes, records string, f func(resource, record *fastjson.Value) error) error {
+func each(resources []*fastjson.Value, scopes, records [2]string, f func(resource, record *fastjson.Value) error) error {
 	for _, r := range resources {
-		for _, s := range r.GetArray(scopes) {
-			for _, record := range s.GetArray(records) {
+		for _, s := range get(r, scopes[0], scopes[1]).GetArray() {
+			for _, record := range get(s, records[0], records[1]).GetArray() {
 				if err := f(r.Get("resource", "attributes"), record); err != nil {
 					return err
 				}
@@ -86,13 +130,14 @@ func (d *Decoder) traces(resources []*fastjson.Value, emit func(*dialect.Record)
 		d.spans = map[string]*fastjson.Value{}
 	}
 	clear(d.spans)
-	_ = each(resources, "scopeSpans", "spans", func(_, span *fastjson.Value) error {
-		if id := dialect.Text(span.Get("spanId")); id != "" {
+	scopes, spans := [2]string{"scopeSpans", "scope_spans"}, [2]string{"spans", "spans"}
+	_ = each(resources, scopes, spans, func(_, span *fastjson.Value) error {
+		if id := getSpanID(span); id != "" {
 			d.spans[id] = span
 		}
 		return nil
 	})
-	return each(resources, "scopeSpans", "spans", func(resource, span *fastjson.Value) error {
+	return each(resources, scopes, spans, func(resource, span *fastjson.Value) error {
 		w := d.view(span.Get("attributes"))
 		operation := dialect.Text(w.own(operationName))
 		if !isInference(operation) && (operation != "" || w.own(requestModel()...) == nil) {
@@ -100,13 +145,13 @@ func (d *Decoder) traces(resources []*fastjson.Value, emit func(*dialect.Record)
 		}
 		parent := span
 		for range maxAncestors {
-			if parent = d.spans[dialect.Text(parent.Get("parentSpanId"))]; parent == nil {
+			if parent = d.spans[dialect.Text(get(parent, "parentSpanId", "parent_span_id"))]; parent == nil {
 				break
 			}
 			w.above = append(w.above, parent.Get("attributes"))
 		}
 		w.above = append(w.above, resource)
-		return d.finish(w, span, "startTimeUnixNano", span.GetArray("events"), emit)
+		return d.finish(w, span, get(span, "startTimeUnixNano", "start_time_unix_nano"), span.GetArray("events"), emit)
 	})
 }
 
@@ -119,12 +164,12 @@ type group struct {
 func (d *Decoder) logs(resources []*fastjson.Value, emit func(*dialect.Record) error) error {
 	var groups []*group
 	bySpan := map[string]*group{}
-	err := each(resources, "scopeLogs", "logRecords", func(resource, record *fastjson.Value) error {
+	err := each(resources, [2]string{"scopeLogs", "scope_logs"}, [2]string{"logRecords", "log_records"}, func(resource, record *fastjson.Value) error {
 		switch eventName(record) {
 		case eventDetails:
 			w := d.view(record.Get("attributes"))
 			w.above = append(w.above, resource)
-			return d.finish(w, record, "timeUnixNano", nil, emit)
+			return d.finish(w, record, get(record, "timeUnixNano", "time_unix_nano"), nil, emit)
 		case eventSystem, eventUser, eventAssistant, eventTool, eventChoice:
 			id := spanID(record)
 			g := bySpan[id]
@@ -146,28 +191,28 @@ func (d *Decoder) logs(resources []*fastjson.Value, emit func(*dialect.Record) e
 			w.add(r.Get("attributes"))
 		}
 		w.above = append(w.above, g.resource)
-		err = d.finish(w, g.records[0], "timeUnixNano", g.records, emit)
+		err = d.finish(w, g.records[0], get(g.records[0], "timeUnixNano", "time_unix_nano"), g.records, emit)
 	}
 	return err
 }
 
 // eventName returns the name of a log record or of a span's event.
 func eventName(record *fastjson.Value) string {
-	for _, field := range []string{"eventName", "name"} {
+	for _, field := range []string{"eventName", "event_name", "name"} {
 		if s := dialect.Text(record.Get(field)); s != "" {
 			return s
 		}
 	}
 	for _, a := range record.GetArray("attributes") {
 		if dialect.Text(a.Get("key")) == eventNameKey {
-			return dialect.Text(a.Get("value", "stringValue"))
+			return dialect.Text(get(a.Get("value"), "stringValue", "string_value"))
 		}
 	}
 	return ""
 }
 
 func spanID(record *fastjson.Value) string {
-	trace, span := dialect.Text(record.Get("traceId")), dialect.Text(record.Get("spanId"))
+	trace, span := getTraceID(record), getSpanID(record)
 	if trace == "" || span == "" {
 		return ""
 	}
@@ -175,7 +220,7 @@ func spanID(record *fastjson.Value) string {
 }
 
 // finish makes the exchange of an operation and emits it, or notes why it cannot.
-func (d *Decoder) finish(w *view, record *fastjson.Value, clock string, events []*fastjson.Value, emit func(*dialect.Record) error) error {
+func (d *Decoder) finish(w *view, record, clock *fastjson.Value, events []*fastjson.Value, emit func(*dialect.Record) error) error {
 	d.rec.Kind = dialect.KindExchange
 	e := &d.rec.Exchange
 	e.Reset()
@@ -183,16 +228,16 @@ func (d *Decoder) finish(w *view, record *fastjson.Value, clock string, events [
 	if e.ID = spanID(record); e.ID == "" {
 		e.ID = dialect.Text(w.own(responseID))
 	}
-	nano, ok := dialect.Whole(record.Get(clock))
-	if !ok || nano <= 0 {
-		nano, ok = dialect.Whole(record.Get("observedTimeUnixNano"))
+	nano := nanos(clock)
+	if nano <= 0 {
+		nano = nanos(get(record, "observedTimeUnixNano", "observed_time_unix_nano"))
 	}
 	e.Account = scalar(w.any(userID()))
 	switch {
 	case e.ID == "":
 		missing = "spanId"
-	case !ok || nano <= 0:
-		missing = clock
+	case nano <= 0:
+		missing = "startTimeUnixNano"
 	case e.Account == "":
 		missing = "user.id"
 	}
@@ -203,7 +248,7 @@ func (d *Decoder) finish(w *view, record *fastjson.Value, clock string, events [
 	e.Time = time.Unix(0, nano).UTC()
 	w.fill(e)
 	w.conversation(e, events)
-	if end, ok := dialect.Whole(record.Get("endTimeUnixNano")); ok && end > nano {
+	if end := nanos(get(record, "endTimeUnixNano", "end_time_unix_nano")); end > nano {
 		e.Outcome.MS = float64(end-nano) / 1e6
 	}
 	if e.Outcome.Status == 0 && e.Outcome.Finish != "" {

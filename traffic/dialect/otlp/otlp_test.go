@@ -2,8 +2,10 @@ package otlp
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +137,47 @@ func TestWhatIsLeftOut(t *testing.T) {
 	stop := errors.New("stop")
 	if err := new(Decoder).Decode([]byte(in(user)), func(*dialect.Record) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("emit's error came back as %v", err)
+	}
+}
+
+// TestProtobufNames has the fields' names as in the protobuf definitions, 64-bit integers as numbers, and arrays.
+func TestProtobufNames(t *testing.T) {
+	told := func(line string) (all []string, err error) {
+		err = new(Decoder).Decode([]byte(line), func(r *dialect.Record) error {
+			all = append(all, fmt.Sprintf("%+v", r.Exchange))
+			return nil
+		})
+		return all, err
+	}
+	key := regexp.MustCompile(`"[a-z]+(?:[A-Z][a-z]*)+":`)
+	upper := regexp.MustCompile(`[A-Z]`)
+	number := regexp.MustCompile(`"((?:int_value|[a-z_]*unix_nano)"): ?"(\d+)"`)
+	for _, l := range sample(t) {
+		want, err := told(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l = key.ReplaceAllStringFunc(l, func(k string) string {
+			return upper.ReplaceAllStringFunc(k, func(c string) string { return "_" + strings.ToLower(c) })
+		})
+		l = number.ReplaceAllString(l, `"$1:$2`)
+		if !strings.Contains(l, "_unix_nano") || !Sniff([]byte(l)) {
+			t.Fatalf("not rewritten: %s", l)
+		}
+		for line, times := range map[string]int{l: 1, "[" + l + "]": 1, "[" + l + `,{"resourceMetrics":[]},` + l + "]": 2} {
+			got, err := told(line)
+			if err != nil || len(got) != times*len(want) {
+				t.Fatalf("%s: got %d records, want %d, %v", line, len(got), times*len(want), err)
+			}
+			for i := range got {
+				if got[i] != want[i%len(want)] {
+					t.Errorf("got %s, want %s", got[i], want[i%len(want)])
+				}
+			}
+		}
+	}
+	if all, err := told(`{"resourceMetrics":[]}`); len(all) != 0 || err != nil {
+		t.Errorf("metrics: %v, %v", all, err)
 	}
 }
 

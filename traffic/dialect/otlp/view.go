@@ -67,19 +67,22 @@ func (w *view) any(names []string) *fastjson.Value {
 
 // plain turns OTLP's AnyValue into the JSON that it stands for. 64-bit integers stay strings.
 func (d *Decoder) plain(v *fastjson.Value) *fastjson.Value {
-	for _, kind := range []string{"stringValue", "intValue", "doubleValue", "boolValue", "bytesValue"} {
+	for _, kind := range []string{
+		"stringValue", "intValue", "doubleValue", "boolValue", "bytesValue",
+		"string_value", "int_value", "double_value", "bool_value", "bytes_value",
+	} {
 		if x := v.Get(kind); x != nil {
 			return x
 		}
 	}
-	if list := v.Get("arrayValue"); list != nil {
+	if list := get(v, "arrayValue", "array_value"); list != nil {
 		a := d.arena.NewArray()
 		for i, x := range list.GetArray("values") {
 			a.SetArrayItem(i, d.orNull(x))
 		}
 		return a
 	}
-	if list := v.Get("kvlistValue"); list != nil {
+	if list := get(v, "kvlistValue", "kvlist_value"); list != nil {
 		o := d.arena.NewObject()
 		for i, kv := range list.GetArray("values") {
 			if i == maxKeys {
