@@ -201,7 +201,7 @@ func numberless(s string) string {
 		digits = false
 		b.WriteRune(r)
 	}
-	return b.String()
+	return strings.ReplaceAll(b.String(), "RFC #", "RFC 3339") // a name, not a number
 }
 
 // plain makes text from outside safe to print: one line, without control characters or text-direction marks.

@@ -125,6 +125,9 @@ func hasTrafficName(path string) bool {
 	return false
 }
 
+// maxWindow bounds the memory that a zstd stream can ask for.
+const maxWindow = 128 << 20
+
 // unpack finds out by the first bytes how in is compressed.
 func unpack(in io.Reader, done func()) (*stream, error) {
 	b := bufio.NewReaderSize(in, 128<<10)
@@ -137,23 +140,51 @@ func unpack(in io.Reader, done func()) (*stream, error) {
 		}
 		return &stream{Reader: z, packed: "gzip", close: done}, nil
 	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
+		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			done()
 			return nil, fmt.Errorf("zstd: %w", err)
 		}
 		return &stream{Reader: z, packed: "zstd", close: func() { z.Close(); done() }}, nil
 	}
+	if name := foreign(magic); name != "" {
+		return &stream{Reader: failed{fmt.Errorf("%w: it is %s", errForeign, name)}, packed: name, close: done}, nil
+	}
 	return &stream{Reader: b, close: done}, nil
+}
+
+// errForeign is of a file that cannot be JSON.
+var errForeign = errors.New("not JSON Lines, plain or in gzip or zstd")
+
+// foreign names what a file is that begins with bytes no JSON begins with.
+func foreign(magic []byte) string {
+	for _, f := range []struct{ magic, name string }{
+		{"BZh", "bzip2"}, {"\xfd7zX", "xz"}, {"PK\x03\x04", "zip"}, {"\x04\x22\x4d\x18", "lz4"}, {"\xff\x06\x00\x00", "snappy"},
+		{"PAR1", "Parquet"}, {"Obj\x01", "Avro"}, {"SQLi", "SQLite"},
+		{"\xff\xfe", "UTF-16 text: convert it to UTF-8"}, {"\xfe\xff", "UTF-16 text: convert it to UTF-8"},
+	} {
+		if bytes.HasPrefix(magic, []byte(f.magic)) {
+			return f.name
+		}
+	}
+	return ""
 }
 
 // broke says in words why a stream ended early, after line.
 func (s *stream) broke(err error, line int64) string {
 	switch {
+	case errors.Is(err, errForeign):
+		return err.Error()
 	case s.packed == "":
 		return fmt.Sprintf("reading failed after line %d: check the disk and read it again: %v", line, err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Sprintf("truncated %s stream after line %d: copy the file again", s.packed, line)
+	case errors.Is(err, zstd.ErrUnknownDictionary):
+		return fmt.Sprintf("zstd stream that needs a dictionary after line %d: compress the file without one", line)
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return fmt.Sprintf("zstd stream with a window above %d MiB after line %d: compress the file without --long", maxWindow>>20, line)
+	case line > 0 && (errors.Is(err, gzip.ErrHeader) || errors.Is(err, zstd.ErrMagicMismatch)):
+		return fmt.Sprintf("what follows the %s stream after line %d is not %s: it is left out", s.packed, line, s.packed)
 	}
 	return fmt.Sprintf("damaged %s stream after line %d: copy the file again", s.packed, line)
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/traffic/dialect"
 	"github.com/palladium-guard/palladium/traffic/dialect/native"
@@ -154,4 +156,33 @@ func TestLinks(t *testing.T) {
 	g := read(t, Options{Paths: []string{filepath.Join(dir, "link")}})
 	g.want(t, "x1 x2")
 	g.wantReject(t, "gone.jsonl", 0, "check what it links to")
+}
+
+// TestForeignFiles are told apart from damaged ones, and say what to do.
+func TestForeignFiles(t *testing.T) {
+	var dict bytes.Buffer
+	for _, how := range []string{"gzip", "zstd"} {
+		dir := t.TempDir()
+		write(t, dir, "more.jsonl", append(pack(t, how, ex("x1", 1)), "there is no more of it"...))
+		g := read(t, Options{Paths: []string{dir}})
+		g.want(t, "x1")
+		g.wantReject(t, "more.jsonl", 0, "what follows the "+how+" stream after line 1 is not "+how)
+	}
+	text := strings.Repeat(ex("x1", 1), 100)
+	w, err := zstd.NewWriter(&dict, zstd.WithEncoderDictRaw(7, []byte(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(w, text)
+	w.Close()
+	for name, c := range map[string][2]string{
+		"dict.zst":   {dict.String(), "needs a dictionary after line 0"},
+		"a.jsonl":    {"BZh91AY&SY", "it is bzip2"},
+		"b.jsonl":    {"\xfd7zXZ\x00", "it is xz"},
+		"c.jsonl":    {"\xff\xfe{\x00", "UTF-16 text: convert it to UTF-8"},
+		"d.jsonl.gz": {"PK\x03\x04", "it is zip"},
+	} {
+		g := read(t, Options{Paths: []string{write(t, t.TempDir(), name, []byte(c[0]))}})
+		g.wantReject(t, name, 0, c[1])
+	}
 }
