@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -35,11 +36,15 @@ type source struct {
 func (r *reading[T]) find() ([]*source, error) {
 	var all []*source
 	seen := map[string]bool{}
+	type stamp struct{ size, changed int64 }
+	files := map[stamp][]fs.FileInfo{}
 	add := func(path string, info fs.FileInfo) {
-		if seen[path] {
+		// One file under two names, such as a link to the newest of the folder, is read once.
+		at := stamp{info.Size(), info.ModTime().UnixNano()}
+		if seen[path] || slices.ContainsFunc(files[at], func(f fs.FileInfo) bool { return os.SameFile(f, info) }) {
 			return
 		}
-		seen[path] = true
+		seen[path], files[at] = true, append(files[at], info)
 		all = append(all, &source{index: len(all), path: path, size: info.Size(), once: !info.Mode().IsRegular(), first: never})
 		r.progress.Total += info.Size()
 	}
@@ -93,6 +98,9 @@ func (r *reading[T]) walk(dir string, add func(string, fs.FileInfo)) error {
 	// With a separator after it, a link to a directory is followed.
 	return filepath.WalkDir(dir+string(filepath.Separator), func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
+			if filepath.Clean(path) == filepath.Clean(dir) {
+				return fmt.Errorf("read traffic: %w", err)
+			}
 			r.reject(path, 0, "cannot be read: check its permissions")
 			if d != nil && d.IsDir() {
 				return fs.SkipDir

@@ -148,7 +148,7 @@ func TestLinks(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "logs/a b.jsonl", []byte(ex("x1", 1)))
 	write(t, dir, "other.jsonl", []byte(ex("x2", 2)))
-	for link, to := range map[string]string{"link": "logs", "logs/l.jsonl": "../other.jsonl", "logs/gone.jsonl": "nowhere", "logs/loop": "."} {
+	for link, to := range map[string]string{"link": "logs", "logs/l.jsonl": "../other.jsonl", "logs/again.jsonl": "a b.jsonl", "logs/gone.jsonl": "nowhere", "logs/loop": "."} {
 		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
 			t.Skip("no links here:", err)
 		}
@@ -156,6 +156,9 @@ func TestLinks(t *testing.T) {
 	g := read(t, Options{Paths: []string{filepath.Join(dir, "link")}})
 	g.want(t, "x1 x2")
 	g.wantReject(t, "gone.jsonl", 0, "check what it links to")
+	if len(g.rejects) != 1 || g.stats.Files != 2 {
+		t.Errorf("got %+v, %v", g.stats, g.rejects)
+	}
 }
 
 // TestForeignFiles are told apart from damaged ones, and say what to do.
