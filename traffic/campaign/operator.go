@@ -64,12 +64,18 @@ func (t *tester) chance() *cohesion.Chance {
 	return &cohesion.Chance{Others: &t.bg.pool.Sample, Rand: t.rng}
 }
 
-// run tests the group whose candidates are laid out in p with weights w.
-func (t *tester) run(p *pool, w []weights, at int64) trial {
-	tr := trial{at: at, m: 0}
+// untested is the trial in which nothing was tested.
+func untested(at int64) trial {
+	tr := trial{at: at}
 	for f := range tr.p {
 		tr.p[f] = 1
 	}
+	return tr
+}
+
+// run tests the group whose candidates are laid out in p with weights w.
+func (t *tester) run(p *pool, w []weights, at int64) trial {
+	tr := untested(at)
 	var sum, apart, tested float64
 	all := choose(w, famQueue)
 	if len(all) >= minAccounts {

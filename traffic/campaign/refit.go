@@ -214,6 +214,7 @@ func (t *Tracker) scoreOne(g *Group, a uint32, pop Population, newest uint32, w 
 func (t *Tracker) judge(g *Group, pop Population, newest uint32, now int64) {
 	t.gauge(g, pop, newest, now)
 	if pop.Accounts() < MinPopulation {
+		g.trial = untested(now)
 		return
 	}
 	if !g.calm || g.looks == 0 || g.idle >= 2 {

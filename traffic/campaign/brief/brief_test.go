@@ -133,6 +133,9 @@ func TestWords(t *testing.T) {
 		for _, e := range got.CounterEvidence {
 			counter = append(counter, e.Says)
 		}
+		if says(evidence, "no prompt was sent twice") {
+			t.Errorf("%s: a queue is claimed that was not tested:\n%s", c.name, strings.Join(evidence, "\n"))
+		}
 		for _, want := range c.evidence {
 			if !says(evidence, want) {
 				t.Errorf("%s: no %q in the evidence:\n%s", c.name, want, strings.Join(evidence, "\n"))
