@@ -3,6 +3,7 @@ package budget
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"hash/maphash"
 	"math"
@@ -61,7 +62,12 @@ func New(journal Journal, past *Replay) *Ledger {
 		for k, m := range past.meters {
 			l.shard(k).meters[k] = m
 		}
-		past.meters = nil
+		lost := past.last
+		past.meters, past.open = nil, nil
+		if journal != nil && lost > 0 {
+			// Should it not be kept, the reservations stay open there, which counts the same.
+			_, _ = journal.Append(binary.AppendUvarint([]byte{opLost}, lost))
+		}
 	}
 	return l
 }
@@ -330,7 +336,11 @@ func (l *Ledger) Sweep(now time.Time) (swept int) {
 		s := &l.shards[i]
 		s.mu.Lock()
 		for k, m := range s.meters {
-			m.mu.Lock()
+			// A request that holds this meter may wait for this very shard to find its next one, so do not wait for it:
+			// what is in use is not old.
+			if !m.mu.TryLock() {
+				continue
+			}
 			if m.past(w) {
 				m.gone = true
 				delete(s.meters, k)

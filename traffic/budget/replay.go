@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"time"
 )
 
 // ErrRecord says that a journal record cannot be read.
@@ -15,12 +17,14 @@ var ErrRecord = errors.New("budget record is not valid")
 //	reserve  id, day, month, requests, input, output, count, then level, length and bytes of each principal's id
 //	settle   id, requests, input, output
 //	spent    level, length and bytes of the principal's id, then of four slots: window, requests, input, output
-//	last     id: all reservations up to it were made
+//	last     id: the last reservation that was made
+//	lost     id: what is open up to it will never be settled, and counts as spent
 const (
 	opReserve = 1 + iota
 	opSettle
 	opSpent
 	opLast
+	opLost
 )
 
 const (
@@ -123,6 +127,12 @@ func (p *Replay) Apply(record []byte) error {
 			return err
 		}
 		p.last = max(p.last, id)
+	case opLost:
+		id := in.uint()
+		if err := in.end(); err != nil {
+			return err
+		}
+		maps.DeleteFunc(p.open, func(n uint64, _ *opened) bool { return n <= id })
 	default:
 		return fmt.Errorf("%w: operation %d", ErrRecord, op)
 	}
@@ -190,6 +200,13 @@ func (p *Replay) meter(k key) *meter {
 		p.meters[k] = m
 	}
 	return m
+}
+
+// Forget drops principals that were last charged before the month and the day that precede those of now.
+func (p *Replay) Forget(now time.Time) {
+	w := windowsOf(now)
+	held := p.held()
+	maps.DeleteFunc(p.meters, func(k key, m *meter) bool { return held[k] == nil && m.past(w) })
 }
 
 // Records yields records that rebuild p from nothing: they can take the place of all that were applied. A record is
