@@ -168,10 +168,17 @@ func (c *Cache) load() error {
 	return nil
 }
 
-// Save writes what this run has read or recalled. A run that fails need not save.
-func (c *Cache) Save() error {
+// Save writes what this run has read or recalled. A run that did not come to its end keeps what earlier ones knew as well.
+func (c *Cache) Save(complete bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !complete {
+		for k, l := range c.known {
+			if _, ok := c.used[k]; !ok {
+				c.used[k] = l
+			}
+		}
+	}
 	if !c.fresh && len(c.used) == len(c.known) {
 		return nil
 	}

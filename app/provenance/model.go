@@ -4,6 +4,7 @@ package provenance
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -74,7 +75,8 @@ type model struct {
 	single string // name in fsys of a model that is one file
 	dir    string // that fsys stands for
 	close  func() error
-	blobs  []manifest.File // of an OCI artifact
+	blobs  []manifest.File     // of an OCI artifact
+	given  []manifest.Resource // digests that stand already, of an OCI artifact in a registry
 }
 
 // openModel opens the directory or file at path. Names in it cannot lead out of it, unless links may.
@@ -178,11 +180,32 @@ func (m *model) holes(ignored []manifest.File, allowed []string) (problems []man
 	return problems
 }
 
+// digests hashes the files, unless their digests stand already.
+func (m *model) digests(ctx context.Context, t *manifest.Tree, s manifest.Serialization, r *Reading, recalled *int64) ([]manifest.Resource, error) {
+	if m.given != nil {
+		return m.given, nil
+	}
+	o := r.options()
+	o.Progress = counting(o.Progress, recalled)
+	return manifest.Hash(ctx, m.fsys, t.Files, s, o)
+}
+
 // Reading says how files are read.
 type Reading struct {
 	Workers  int // goroutines; one for each core when zero
 	Progress func(manifest.Progress)
 	Cache    *Cache // digests of earlier runs; nil reads everything
+}
+
+// keep saves the cache; what goes wrong is a warning.
+func (r *Reading) keep(complete bool) []string {
+	if r.Cache == nil {
+		return nil
+	}
+	if err := r.Cache.Save(complete); err != nil {
+		return []string{err.Error()}
+	}
+	return nil
 }
 
 func (r *Reading) options() manifest.Options {
@@ -228,6 +251,16 @@ func (r *Report) describe(m *manifest.Manifest, t *manifest.Tree) {
 		r.Serialized += ", links followed"
 	}
 	r.Bytes = t.Bytes
+}
+
+// accepted returns the ignored files that are listed as allowed.
+func accepted(ignored []manifest.File, allowed []string) (out []string) {
+	for i := range ignored {
+		if slices.Contains(allowed, ignored[i].Path) {
+			out = append(out, ignored[i].Path)
+		}
+	}
+	return out
 }
 
 // leftOut counts what each ignored path leaves out now.

@@ -16,8 +16,8 @@ import (
 
 // SignOptions say what is signed, by whom, and how it is written.
 type SignOptions struct {
-	Model     string // directory or file
-	Signature string // file to write; SignatureName in the model when empty
+	Model     string // directory, file, or OCI artifact; see IsArtifact
+	Signature string // file to write; SignatureName in the model, or attached to the artifact, when empty
 
 	With  Signer
 	Form  signing.Form // Interop when empty
@@ -56,6 +56,9 @@ func Sign(ctx context.Context, o SignOptions) (*Report, error) {
 	if err := o.Scope.check(); err != nil {
 		return nil, err
 	}
+	if IsArtifact(o.Model) {
+		return signArtifact(ctx, o)
+	}
 	m, err := openModel(o.Model, o.Links, o.Links && o.Scope.LinksAnywhere)
 	if err != nil {
 		return nil, err
@@ -66,6 +69,7 @@ func Sign(ctx context.Context, o SignOptions) (*Report, error) {
 		return nil, err
 	}
 	r, data, err := signModel(ctx, m, within, &o)
+	kept := o.Reading.keep(err == nil)
 	if err != nil {
 		return nil, err
 	}
@@ -73,11 +77,7 @@ func Sign(ctx context.Context, o SignOptions) (*Report, error) {
 		return nil, fmt.Errorf("write the signature: %w", err)
 	}
 	r.Signature = path
-	if o.Reading.Cache != nil {
-		if err := o.Reading.Cache.Save(); err != nil {
-			r.Warnings = append(r.Warnings, err.Error())
-		}
-	}
+	r.Warnings = append(r.Warnings, kept...)
 	return r, nil
 }
 
@@ -109,9 +109,7 @@ func signModel(ctx context.Context, m *model, within string, o *SignOptions) (*R
 	}
 	man := &manifest.Manifest{Name: m.name, Serialization: s}
 	var recalled int64
-	opt := o.Reading.options()
-	opt.Progress = counting(opt.Progress, &recalled)
-	if man.Resources, err = manifest.Hash(ctx, m.fsys, tree.Files, s, opt); err != nil {
+	if man.Resources, err = m.digests(ctx, tree, s, &o.Reading, &recalled); err != nil {
 		return nil, nil, refuse("sign the model", err)
 	}
 	payload, man, err := signing.Payload(man, cmp.Or(o.Form, signing.Interop))
@@ -131,7 +129,7 @@ func signModel(ctx context.Context, m *model, within string, o *SignOptions) (*R
 	if r.Dialect, r.Signer, err = signing.Describe(b); err != nil {
 		return nil, nil, fmt.Errorf("read back the signature: %w", err)
 	}
-	r.Ignored, r.Unsigned = leftOut(s.Ignored, tree.Ignored), o.Scope.AllowUnsigned
+	r.Ignored, r.Unsigned = leftOut(s.Ignored, tree.Ignored), accepted(tree.Ignored, o.Scope.AllowUnsigned)
 	return r, data, nil
 }
 

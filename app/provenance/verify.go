@@ -113,6 +113,9 @@ func Verify(ctx context.Context, o VerifyOptions) (*Report, error) {
 	if err := o.Scope.check(); err != nil {
 		return nil, err
 	}
+	if IsArtifact(o.Model) {
+		return verifyArtifact(ctx, o)
+	}
 	m, err := openModel(o.Model, false, false)
 	if err != nil {
 		return nil, err
@@ -140,15 +143,12 @@ func Verify(ctx context.Context, o VerifyOptions) (*Report, error) {
 		}
 	}
 	r, err := verifyModel(ctx, m, within, v, &o)
+	kept := o.Reading.keep(err == nil)
 	if err != nil {
 		return nil, err
 	}
 	r.Signature = path
-	if o.Reading.Cache != nil {
-		if err := o.Reading.Cache.Save(); err != nil {
-			r.Warnings = append(r.Warnings, err.Error())
-		}
-	}
+	r.Warnings = append(r.Warnings, kept...)
 	return r, nil
 }
 
@@ -193,9 +193,7 @@ func verifyModel(ctx context.Context, m *model, within string, v *signing.Verifi
 	}
 	sizes := man.Paths()
 	tree.Files = slices.DeleteFunc(tree.Files, func(f manifest.File) bool { _, signed := sizes[f.Path]; return !signed })
-	opt := o.Reading.options()
-	opt.Progress = counting(opt.Progress, &r.Recalled)
-	found, err := manifest.Hash(ctx, m.fsys, tree.Files, man.Serialization, opt)
+	found, err := m.digests(ctx, tree, man.Serialization, &o.Reading, &r.Recalled)
 	if err != nil {
 		return nil, refuse("verify the model", err)
 	}
@@ -208,6 +206,7 @@ func verifyModel(ctx context.Context, m *model, within string, v *signing.Verifi
 	}
 	r.describe(man, tree)
 	r.Ignored = leftOut(ignore, tree.Ignored)
+	r.Unsigned = append(r.Unsigned, accepted(tree.Ignored, o.Scope.AllowUnsigned)...)
 	return r, nil
 }
 

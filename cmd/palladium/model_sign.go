@@ -99,7 +99,7 @@ func (f *signFlags) run(cmd *cobra.Command, model string) error {
 		o.With = s
 	}
 	var notes []string
-	if !f.noCache {
+	if !f.noCache && !provenance.IsArtifact(model) {
 		var err error
 		if o.Reading.Cache, err = provenance.CacheFor(f.reading.cache, model, f.paranoid); err != nil {
 			notes = append(notes, "digests are not remembered: "+err.Error())
