@@ -23,7 +23,7 @@ func upstreamCommand() *cobra.Command {
 			"  status=N times=N retry=D noretry    refuse, only so many equal requests, with these headers\n" +
 			"  first=D quiet=D pace=D ping=D       wait before the headers, before the first event, before each token;\n" +
 			"                                      signs of life in silence\n" +
-			"  tokens=N body=N                     length of the answer in tokens; bytes of one giant token\n" +
+			"  tokens=N body=N                     length of the answer in tokens; bytes of one giant event\n" +
 			"  cut=N stop=N hang=N error=N         after so many tokens: break off, end early, fall silent, send an error\n" +
 			"  split=N join=N crlf unknown         write pieces of N bytes, N events at once, other line ends, odd events\n" +
 			"  gzip nousage tag=X                  compress; leave usage out; a mark to find the request by\n\n" +

@@ -17,6 +17,7 @@ type answer struct {
 	calls   []call // of the first choice
 	limited bool   // the request's own limit ended it
 	prompt  int    // tokens of the request
+	giant   int    // words of a giant event; 0 when there is none
 }
 
 // call is one call of a tool.
@@ -32,7 +33,7 @@ func (c call) arguments() string { return strings.Join(c.pieces, "") }
 func (a *answer) output() int {
 	n := len(a.reason)
 	for _, c := range a.choices {
-		n += len(c)
+		n += max(len(c), a.giant)
 	}
 	for _, c := range a.calls {
 		n += 1 + len(c.pieces)
@@ -58,6 +59,9 @@ type tool struct {
 	name   string
 	schema any
 }
+
+// giantWord is what a giant event is made of.
+const giantWord = "abcdefg "
 
 // Count is the number of tokens of a text: its words.
 func Count(text string) int { return len(strings.Fields(text)) }
@@ -85,7 +89,14 @@ func (x *exchange) draw(q ask) *answer {
 	if q.limit > 0 && q.limit < wanted {
 		left, a.limited = q.limit, true
 	}
-	if q.thinks {
+	if f.Body > 0 {
+		a.giant = f.Body / len(giantWord)
+		a.limited = q.limit > 0 && q.limit < a.giant
+		if a.limited {
+			a.giant = q.limit
+		}
+		left = a.giant
+	} else if q.thinks {
 		a.reason = words(rng, min(left, 4+wanted/4))
 		left = max(left-len(a.reason), 0)
 	}
@@ -93,7 +104,7 @@ func (x *exchange) draw(q ask) *answer {
 		a.choices = append(a.choices, x.say(rng, q, left))
 	}
 	if len(q.tools) > 0 && q.called {
-		a.choices, a.limited = [][]string{nil}, false
+		a.choices, a.limited, a.giant = [][]string{nil}, false, 0
 		n := 1
 		if q.parallel {
 			n = min(2, len(q.tools))
@@ -109,7 +120,7 @@ func (x *exchange) draw(q ask) *answer {
 func (x *exchange) say(rng *rand.Rand, q ask, n int) []string {
 	switch {
 	case x.fault.Body > 0:
-		return []string{strings.Repeat("abcdefg ", x.fault.Body/8+1)[:x.fault.Body]}
+		return []string{strings.Repeat(giantWord, n)}
 	case q.schema != nil:
 		return pieces(sample(rng, q.schema))
 	default:

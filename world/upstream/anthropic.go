@@ -134,7 +134,7 @@ func (m *messages) whole(x *exchange, a *answer) any {
 		content = append(content, map[string]any{"type": "thinking", "thinking": strings.Join(a.reason, ""), "signature": "sig-" + a.id})
 	}
 	if len(a.calls) == 0 {
-		content = append(content, map[string]any{"type": "text", "text": strings.Join(a.choices[0], ""), "citations": nil})
+		content = append(content, map[string]any{"type": "text", "text": strings.Join(a.choices[0], "")})
 	}
 	for _, k := range a.calls {
 		content = append(content, map[string]any{"type": "tool_use", "id": "toolu_" + k.id, "name": k.name, "input": json.RawMessage(k.arguments())})

@@ -32,7 +32,7 @@ type Fault struct {
 	Split   int           // split=7: write a stream in pieces of so many bytes, each flushed: events and runes break
 	Join    int           // join=4: write so many events at once
 	Ping    time.Duration // ping=1s: a comment, or the dialect's ping event, whenever a stream was silent for so long
-	Body    int           // body=1000000: about so many bytes of text in the answer, as one token
+	Body    int           // body=1000000: so many bytes of text in one event; every eight are a token
 	CRLF    bool          // crlf: end the lines of a stream with carriage return and line feed
 	Gzip    bool          // gzip: compress an answer that is no stream, for callers that accept it
 	Unknown bool          // unknown: a stream carries events of a type that nobody knows

@@ -90,7 +90,7 @@ func (c anthropicGo) plain(s *setting) result {
 		return c.failure(err)
 	}
 	out["message"] = json.RawMessage(r.RawJSON())
-	out["request"], out["limit"] = raw.Header.Get("Request-Id"), raw.Header.Get("Anthropic-Ratelimit-Requests-Remaining")
+	out["request"], out["limit"] = raw.Header.Get("Request-Id"), raw.Header.Get("Anthropic-Ratelimit-Requests-Remaining") != ""
 	if all := s.seen(o.tag); len(all) > 0 {
 		out["own"], out["version"], out["body"] = all[0].Header.Get("X-Own"), all[0].Header.Get("Anthropic-Version"), all[0].Digest
 	}

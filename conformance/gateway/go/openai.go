@@ -90,7 +90,7 @@ func (c openAI) plain(s *setting) result {
 		return c.failure(err)
 	}
 	out["chat"] = json.RawMessage(r.RawJSON())
-	out["request"], out["limit"] = raw.Header.Get("X-Request-Id"), raw.Header.Get("X-Ratelimit-Remaining-Tokens")
+	out["request"], out["limit"] = raw.Header.Get("X-Request-Id"), raw.Header.Get("X-Ratelimit-Remaining-Tokens") != ""
 	if all := s.seen(o.tag); len(all) > 0 {
 		out["own"], out["agent"], out["body"] = all[0].Header.Get("X-Own"), all[0].Header.Get("User-Agent"), all[0].Digest
 	}
@@ -106,7 +106,11 @@ func (c openAI) plain(s *setting) result {
 		if err != nil {
 			return nil, err
 		}
-		return json.RawMessage(r.RawJSON()), nil
+		var short []string // the policy rounds too, to more places
+		for _, x := range r.Data[0].Embedding {
+			short = append(short, fmt.Sprintf("%.1f", x))
+		}
+		return short, nil
 	})
 	out["models"] = attempt(c, func() (any, error) {
 		r, err := client.Models.List(ctx)

@@ -2,7 +2,7 @@
 import { createAnthropic } from "@ai-sdk/anthropic";
 import { createOpenAI } from "@ai-sdk/openai";
 import { embedMany, generateObject, generateText, jsonSchema, streamText, tool } from "ai";
-import { attempt, base, big, clock, digest, ended, key, left, many, model, run, seen, setting, sleep, weather } from "./harness.mjs";
+import { attempt, base, big, clock, digest, ended, key, left, many, model, run, seen, setting, sleep, statuses, weather } from "./harness.mjs";
 
 const name = "ai-sdk";
 const openai = createOpenAI({ baseURL: `${base}/v1`, apiKey: key });
@@ -61,7 +61,7 @@ run(name, {
       const once = ask(m, "errors", "again", "status=429,times=2,retry=20ms", { maxRetries: 3 });
       const recovered = await attempt(async () => (await generateText(once.args)).text);
       const results = {};
-      for (const status of [400, 401, 404, 429, 500, 529]) results[status] = await attempt(() => generateText(ask(m, "errors", "no", `status=${status}`).args));
+      for (const status of statuses) results[status] = await attempt(() => generateText(ask(m, "errors", "no", `status=${status}`).args));
       return { recovered, attempts: (await seen(once.tag)).length, results, mid: await read(ask(m, "errors", "x", "error=4").args) };
     }),
   abort: () =>
@@ -96,8 +96,8 @@ run(name, {
     each(async (m) => {
       const up = ask(m, "large", big(4 << 20));
       const whole = await generateText(up.args);
-      const down = await generateText(ask(m, "large", "big", "body=2000000").args);
-      return { usage: whole.usage, size: (await seen(up.tag))[0].size, down: digest(down.text), stream: digest((await read(ask(m, "large", "big", "body=2000000").args)).text) };
+      const down = await generateText(ask(m, "large", "big", "body=2000000", { maxOutputTokens: 300000 }).args);
+      return { usage: whole.usage, size: (await seen(up.tag))[0].size, down: digest(down.text), stream: digest((await read(ask(m, "large", "big", "body=2000000", { maxOutputTokens: 300000 }).args)).text) };
     }),
   concurrent: () => each((m) => many(24, (i) => read(ask(m, "many", `number ${i}`, `split=${5 + (i % 9)},tokens=${40 + i}`).args))),
 });

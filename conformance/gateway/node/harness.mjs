@@ -44,13 +44,17 @@ export async function left(tag, at) {
   return { outcome: q.outcome, soon: ms < 500, attempts: all.length };
 }
 
+// statuses that the gateway passes on. Not 401: an upstream that does not know the gateway's own key is no fault of the
+// caller's, and the gateway says so with 502.
+export const statuses = [400, 403, 404, 409, 413, 422, 429, 500, 502, 529];
+
 // failure is what a program can tell about an error.
 export function failure(e) {
   const headers = e.headers ?? e.responseHeaders ?? {};
   const get = (name) => (typeof headers.get === "function" ? headers.get(name) : headers[name]) ?? undefined;
   return {
     failed: e.constructor?.name ?? typeof e,
-    message: String(e.message).replace(/req_[0-9a-f]+/g, "req_*"),
+    message: String(e.message).replace(/req_[0-9a-f]+/g, "req_*").replace(/127\.0\.0\.1:\d+/g, "*"),
     status: e.status ?? e.statusCode,
     code: e.code,
     type: e.type ?? e.error?.error?.type,
@@ -87,6 +91,9 @@ export async function run(client, cases) {
     console.log(`${client}\t${name}\t${JSON.stringify(result)}`);
   }
 }
+
+// coarse rounds a vector: the gateway's policy rounds it too, to more places.
+export const coarse = (v) => v.map((x) => Number(x.toFixed(1)));
 
 // big is a prompt of about n bytes.
 export const big = (n) => "a word and another, ".repeat(n / 20);

