@@ -6,6 +6,7 @@ func Common() []Field {
 	rows := []Field{
 		{Name: "max_new_tokens", Shape: Limit},
 		{Name: "n_predict", Shape: Limit},
+		{Name: "num_predict", Shape: Limit},
 
 		{Name: "n", Feature: N, Shape: Above},
 		{Name: "n_cmpl", Feature: N, Shape: Above},

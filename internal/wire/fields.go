@@ -29,6 +29,7 @@ type Field struct {
 	Name    string
 	Feature Feature // or zero
 	Shape   Shape
+	Top     bool // refused within a container, even where no server unfolds it: what is decided by it must be plain
 }
 
 // Fields is the table of a dialect's fields. It never changes and is safe for concurrent use.
@@ -123,7 +124,7 @@ func (f *Fields) nested(r *Request, member int, at Span) error {
 			}
 			continue
 		}
-		if row.Feature == 0 && row.Shape != Any {
+		if row.Top || row.Feature == 0 && row.Shape != Any {
 			return fmt.Errorf("%w: move %q to the top level of the request", ErrSpelling, row.Name)
 		}
 		if err := r.take(row, member, m, true); err != nil {

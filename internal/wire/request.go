@@ -103,8 +103,10 @@ type Request struct {
 	Stream bool
 	// MaxTokens is the largest limit on output that the request states in any spelling, or -1.
 	MaxTokens int64
-	// Answers is how many answers are generated: the larger of n and best_of, at least 1.
+	// Answers is how many answers are generated: the larger of n and best_of, at least 1, for each of the prompts.
 	Answers int64
+	// Prompts is how many prompts a text completion has, 1 for any other request.
+	Prompts int64
 	// WantsUsage tells that the caller asked for the usage chunk of a stream.
 	WantsUsage bool
 
@@ -122,7 +124,7 @@ type Request struct {
 
 // Begin reads body as a Document and clears everything else.
 func (r *Request) Begin(e Endpoint, body []byte) error {
-	r.Endpoint, r.Model, r.Stream, r.MaxTokens, r.Answers, r.WantsUsage = e, "", false, -1, 1, false
+	r.Endpoint, r.Model, r.Stream, r.MaxTokens, r.Answers, r.Prompts, r.WantsUsage = e, "", false, -1, 1, 1, false
 	r.Asks, r.Seals, r.Unknown, r.Context = r.Asks[:0], r.Seals[:0], r.Unknown[:0], 0
 	r.Edited, r.Biases = 0, 0
 	return r.Document.Read(body)

@@ -13,9 +13,13 @@ func fields() *wire.Fields {
 		{Name: "stream", Shape: wire.Flag},
 		{Name: "max_tokens", Shape: wire.Limit},
 		{Name: "max_tokens_to_sample", Shape: wire.Limit},
+		{Name: "model", Top: true},
+		{Name: "messages", Top: true},
+		{Name: "system", Top: true},
+		{Name: "thinking", Top: true},
 	}
 	for _, name := range []string{
-		"model", "messages", "system", "temperature", "top_p", "stop_sequences", "tools", "tool_choice", "metadata", "thinking",
+		"temperature", "top_p", "stop_sequences", "tools", "tool_choice", "metadata",
 		"service_tier", "container", "context_management", "mcp_servers", "output_config", "output_format", "cache_control",
 		"speed", "inference_geo", "betas",
 	} {

@@ -34,6 +34,7 @@ func (d *Dialect) Read(r *wire.Request, e wire.Endpoint, body []byte) error {
 			return err
 		}
 	}
+	r.Answers *= r.Prompts
 	if r.Model == "" {
 		return dialect.Missing("model")
 	}
@@ -58,6 +59,10 @@ func (d *Dialect) deeper(r *wire.Request, i int, m *wire.Member) error {
 		includes(r, i, m)
 	case "reasoning", "reasoning_effort":
 		r.Asks = append(r.Asks, wire.Ask{Feature: wire.Reasoning, Name: m.Name, Member: i, Value: m.Value, Count: 1})
+	case "prompt":
+		if parts := r.Parts(0, m.Value); m.Kind == '[' && len(parts) > 1 && parts[0].Kind != '0' { // not token ids
+			r.Prompts = int64(len(parts))
+		}
 	case "messages":
 		return conversation(r, i, m, "messages")
 	case "input":

@@ -77,6 +77,12 @@ func TestReadBasics(t *testing.T) {
 	if err := New().Read(&r, wire.Chat, []byte(`{"model":"m"}`)); err != nil || r.MaxTokens != -1 || r.Answers != 1 || r.Stream || r.WantsUsage {
 		t.Errorf("got %+v, %v", r, err)
 	}
+	if err := New().Read(&r, wire.Completions, []byte(`{"model":"m","n":3,"prompt":["a","b"]}`)); err != nil || r.Answers != 6 || r.Prompts != 2 {
+		t.Errorf("%d answers, %v", r.Answers, err)
+	}
+	if err := New().Read(&r, wire.Completions, []byte(`{"model":"m","prompt":[1,2,3]}`)); err != nil || r.Answers != 1 {
+		t.Errorf("%d answers to token ids, %v", r.Answers, err)
+	}
 	if err := New().Read(&r, wire.Chat, []byte(`{"model":"m","max_tokens":-1}`)); err != nil || r.MaxTokens != math.MaxInt32 {
 		t.Errorf("no limit reads as %d, %v", r.MaxTokens, err)
 	}
@@ -114,6 +120,8 @@ func TestReadRefuses(t *testing.T) {
 		`{"model":"m","extra_body":{"LOGPROBS":true}}`:             wire.ErrSpelling,
 		`{"model":"m","extra_body":{"max_tokens":5}}`:              wire.ErrSpelling,
 		`{"model":"m","extra_body":{"stream":true}}`:               wire.ErrSpelling,
+		`{"model":"m","extra_body":{"model":"other"}}`:             wire.ErrSpelling,
+		`{"model":"m","extra_body":{"include":[]}}`:                wire.ErrSpelling,
 		`{"model":"m","Model":"other"}`:                            wire.ErrSpelling,
 		`{"model":"m","logprobs":false,"logprobs":true}`:           wire.ErrDuplicate,
 		`{"model":"m","extra_body":{"a":1,"a":2}}`:                 wire.ErrDuplicate,
