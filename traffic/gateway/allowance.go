@@ -45,10 +45,7 @@ func (x *exchange) allow(r *wire.Request) *refusal {
 	}
 	d := budget.Demand{Principals: x.principals(a.Book), Input: input, Output: most}
 	if generates {
-		d.Least = 1
-		if asked > 0 && !r.Stream {
-			d.Least = 1
-		}
+		d.Least = 1 // the answer is ended where the rest is used up
 	}
 	var err error
 	if x.reserved, err = a.Ledger.Reserve(x.start, d); err == nil {
@@ -215,6 +212,11 @@ func (x *exchange) cost() (input, output int64) {
 	input, output = (x.reserved.Input()+bytesPerToken-1)/bytesPerToken, x.tokens()
 	if t.HasUsage {
 		input = t.Usage.Input
+	}
+	if x.stopped {
+		return input, x.drawn // the event that met the limit was not passed on
+	}
+	if t.HasUsage {
 		if t.Ended {
 			output = t.Usage.Output
 		} else {

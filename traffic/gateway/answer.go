@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// chunkSize is what is read of a stream at once. A stream that waits holds this much.
-const chunkSize = 4 << 10
+// chunkSize is what is read of an answer at once. A stream that waits holds this much. With the frame of a chunk it fits
+// the 4 KiB in which net/http gathers what it writes, so that one read makes one write.
+const chunkSize = 4<<10 - 64
 
 // answer passes the upstream's response to the caller. A refusal it returns is to be written in its place.
 func (x *exchange) answer(resp *http.Response) *refusal {
@@ -123,7 +124,9 @@ func (x *exchange) begin(streamed bool) {
 
 // unaryBody passes a body on as it comes.
 func (x *exchange) unaryBody(body io.Reader, flush bool) error {
-	buf := make([]byte, 4*chunkSize)
+	kept := x.g.chunks.Get().(*[chunkSize]byte)
+	defer x.g.chunks.Put(kept)
+	buf := kept[:]
 	for {
 		n, err := body.Read(buf)
 		if n > 0 {

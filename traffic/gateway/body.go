@@ -88,13 +88,6 @@ func busy(reason string) *refusal {
 		after: time.Second, retry: true}
 }
 
-// memory is a request body that the transport reads from memory, and can rewind.
-type memory struct{ bytes.Reader }
-
-func (*memory) Close() error { return nil }
-
-func newMemory(b []byte) *memory {
-	m := &memory{}
-	m.Reset(b)
-	return m
-}
+// newMemory is a body that net/http knows to be in memory: then headers and body leave in one write, and can be sent anew
+// where no byte of them was.
+func newMemory(b []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(b)) }

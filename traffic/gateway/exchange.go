@@ -70,6 +70,7 @@ type exchange struct {
 	closed    bool // and has seen its end
 	events    bool // the answer is a stream that scan follows
 	drawn     int64
+	stopped   bool         // the answer was ended at its budget
 	edit      *wire.Editor // of a stream that policy changes
 	hides     bool         // the change is only that usage is hidden that the gateway asked for
 	edited    []byte       // memory of changed events

@@ -58,7 +58,7 @@ func (x *exchange) wholeEvents(p []byte, metered bool) ([]byte, *refusal) {
 			if begun {
 				safe = at
 			}
-			x.tail = x.tail[:0]
+			x.tail, x.stopped = x.tail[:0], true
 			return x.joined(all[copied:safe]), x.met()
 		}
 		if event := all[safe:at]; x.hides && bytes.Contains(event, []byte(usageName)) {

@@ -35,27 +35,37 @@ type finished struct {
 	size       int64 // bytes of text
 }
 
-// observer turns finished exchanges into observations, on a goroutine of its own. What it cannot take is dropped and
-// counted: it never delays an exchange.
+// observer turns finished exchanges into observations, off the path: what gathers in a few milliseconds is measured
+// together, by a goroutine of a timer. What it cannot take is dropped and counted: it never delays an exchange.
 type observer struct {
-	queue   chan *finished
-	waiting atomic.Int64 // bytes of text in the queue
-	most    int64
-	meter   *measure.Meter
+	length  int   // exchanges that may wait
+	most    int64 // bytes of text that may wait
 	sink    Sink
-	stop    chan struct{}
-	closing sync.Once
-	end     sync.WaitGroup
+	waiting atomic.Int64 // bytes of text
+
+	mu     sync.Mutex
+	queue  []*finished
+	spare  []*finished
+	armed  bool
+	closed bool
+	timer  *time.Timer
+
+	work  sync.Mutex // held while measuring; guards what follows
+	meter *measure.Meter
+	in    reading
 
 	measured, unreadable  atomic.Int64
 	dropQueue, dropMemory atomic.Int64
 }
 
+// gather is how long exchanges may gather before they are measured.
+const gather = 5 * time.Millisecond
+
 func newObserver(g *Gateway, m *measure.Meter, sink Sink) *observer {
 	c := &g.current.Load().cfg.Observe
-	o := &observer{queue: make(chan *finished, c.Queue), most: int64(c.Memory), meter: m, sink: sink, stop: make(chan struct{})}
-	o.end.Add(1)
-	go o.run()
+	o := &observer{length: c.Queue, most: int64(c.Memory), meter: m, sink: sink}
+	o.timer = time.AfterFunc(time.Hour, o.run)
+	o.timer.Stop()
 	return o
 }
 
@@ -84,38 +94,47 @@ func (o *observer) take(x *exchange) {
 		o.dropMemory.Add(1)
 		return
 	}
-	select {
-	case o.queue <- f:
-	default:
+	if !o.put(f) {
 		o.waiting.Add(-f.size)
 		o.dropQueue.Add(1)
 	}
 }
 
-func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-// run measures until close.
-func (o *observer) run() {
-	defer o.end.Done()
-	var in reading
-	for {
-		select {
-		case f := <-o.queue:
-			o.measure(f, &in)
-		case <-o.stop:
-			for {
-				select {
-				case f := <-o.queue:
-					o.measure(f, &in)
-				default:
-					return
-				}
-			}
-		}
+// put queues f; false when the queue is full.
+func (o *observer) put(f *finished) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.queue) >= o.length || o.closed {
+		return false
 	}
+	o.queue = append(o.queue, f)
+	if !o.armed {
+		o.armed = true
+		o.timer.Reset(gather)
+	}
+	return true
 }
 
-// reading is the memory of the observer's goroutine.
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// run measures what waits.
+func (o *observer) run() {
+	o.work.Lock()
+	defer o.work.Unlock()
+	o.mu.Lock()
+	batch := o.queue
+	o.queue, o.spare, o.armed = o.spare[:0], nil, false
+	o.mu.Unlock()
+	for _, f := range batch {
+		o.measure(f)
+	}
+	clear(batch)
+	o.mu.Lock()
+	o.spare = batch
+	o.mu.Unlock()
+}
+
+// reading is what measuring one exchange needs.
 type reading struct {
 	request     wire.Request
 	exchange    palladium.Exchange
@@ -123,7 +142,8 @@ type reading struct {
 }
 
 // measure turns one exchange into an observation. Text is let go of right after.
-func (o *observer) measure(f *finished, in *reading) {
+func (o *observer) measure(f *finished) {
+	in := &o.in
 	if f.fill(&in.request, &in.exchange) {
 		o.meter.Measure(&in.exchange, &in.observation)
 		o.measured.Add(1)
@@ -158,13 +178,16 @@ func (f *finished) fill(r *wire.Request, e *palladium.Exchange) bool {
 	return true
 }
 
-// close measures what waits and ends.
+// close measures what waits and takes nothing more.
 func (o *observer) close() {
 	if o == nil {
 		return
 	}
-	o.closing.Do(func() { close(o.stop) })
-	o.end.Wait()
+	o.mu.Lock()
+	o.closed = true
+	o.mu.Unlock()
+	o.timer.Stop()
+	o.run()
 }
 
 func (o *observer) collect(ch chan<- prometheus.Metric) {

@@ -23,9 +23,15 @@ func (x *exchange) streamBody(body io.Reader) error {
 	if x.scanned && x.redaction.Any() {
 		x.edit = new(wire.Editor)
 		x.edit.Reset(x.dialect(), x.route.Kind, x.redaction)
-		x.hides = x.redaction == wire.Redaction{UsageChunk: true}
+		if x.hides = x.redaction == (wire.Redaction{UsageChunk: true}); x.hides {
+			held := x.g.chunks.Get().(*[chunkSize]byte)
+			defer x.g.chunks.Put(held)
+			x.tail = held[:0]
+		}
 	}
-	buf := make([]byte, chunkSize)
+	kept := x.g.chunks.Get().(*[chunkSize]byte)
+	defer x.g.chunks.Put(kept)
+	buf := kept[:]
 	for {
 		n, err := body.Read(buf)
 		if n > 0 {
