@@ -36,7 +36,7 @@ const (
 // Index is the state of all accounts. It is not safe for concurrent use.
 type Index struct {
 	opt   Options
-	ids   map[uint64]uint32 // by hash of the id: two of a million ids collide once in 10^7 installations
+	ids   roll
 	names []string
 	slabs []*[slabSize]palladium.Profile
 	table table
@@ -59,6 +59,9 @@ type Index struct {
 	cells     []uint32 // tokens of topic cells, each looked at once a day: the accounts in them change slowly
 	cellsAt   int64
 	table0    palladium.Edge // written to in place of a missing neighbour
+	topical   direction      // of the prompt being observed
+	chosen    []uint64       // its shingles that are looked at
+	touched   uint32         // keeps what only brings memory near from being optimised away
 }
 
 // New returns an empty index.
@@ -67,10 +70,11 @@ func New(opt Options) *Index {
 		opt.RecallBits = 21
 	}
 	x := &Index{
-		opt: opt, ids: map[uint64]uint32{}, modelNames: map[uint64]string{},
+		opt: opt, modelNames: map[uint64]string{},
 		planNames: map[uint64]string{}, labels: map[uint64]string{}, first: math.MaxInt64, last: math.MinInt64,
 	}
 	x.table.grow(1 << 12)
+	x.ids.grow(1 << 10)
 	x.shingles = newRecall(opt.RecallBits)
 	x.prompts = newRecall(opt.RecallBits - 1)
 	x.chains = newRecall(opt.RecallBits - 2)
@@ -94,8 +98,7 @@ func (x *Index) Name(a uint32) string { return x.names[a] }
 
 // Lookup returns the number of the account called id.
 func (x *Index) Lookup(id string) (uint32, bool) {
-	a, ok := x.ids[xxh3.HashString(id)]
-	return a, ok
+	return x.ids.find(xxh3.HashString(id))
 }
 
 // Profile returns the live profile of account a. The caller must not change it, nor keep it over Observe.
@@ -112,14 +115,16 @@ func (x *Index) Model(h uint64) string { return x.modelNames[h] }
 // Label returns what may be shown of a token beyond its kind, such as a declared organisation; "" for most.
 func (x *Index) Label(t uint32) string { return x.labels[x.table.tokens[t].Hash] }
 
-func (x *Index) account(id string) uint32 {
-	h := xxh3.HashString(id)
-	if a, ok := x.ids[h]; ok {
+func (x *Index) account(id string) uint32 { return x.enlist(id, xxh3.HashString(id)) }
+
+// enlist returns the account called id, whose hash is h, and makes it when it is new.
+func (x *Index) enlist(id string, h uint64) uint32 {
+	if a, ok := x.ids.find(h); ok {
 		return a
 	}
 	id = strings.Clone(id)
 	a := uint32(len(x.names))
-	x.ids[h] = a
+	x.ids.add(h, a)
 	x.names = append(x.names, id)
 	if int(a)>>slabBits >= len(x.slabs) {
 		x.slabs = append(x.slabs, new([slabSize]palladium.Profile))
@@ -210,8 +215,12 @@ func network(ip string) string {
 
 // Observe takes in one exchange. Observations should come in time order; a little disorder does no harm.
 func (x *Index) Observe(o *palladium.Observation) {
-	a := x.account(o.Account)
+	h := xxh3.HashString(o.Account)
+	x.recollect(o, h)
+	a := x.enlist(o.Account, h)
 	p := x.Profile(a)
+	x.touched += near(p)
+	x.topic.weigh(o.Terms, &x.topical)
 	x.exchanges++
 	x.first, x.last = min(x.first, o.Time), max(x.last, o.Time)
 	if p.Exchanges == 0 {
@@ -219,26 +228,33 @@ func (x *Index) Observe(o *palladium.Observation) {
 	}
 	count(p, o)
 	x.model(p, o.Model)
-	x.connect(a, o)
+	x.connect(a, p, o)
 	x.text(a, p, o)
 	x.conversation(a, p, o)
 }
 
 // connect attaches what the connection and the request's form show.
-func (x *Index) connect(a uint32, o *palladium.Observation) {
-	put := func(k palladium.Kind, h uint64) {
-		if h != 0 {
-			x.attach(a, k, h)
+func (x *Index) connect(a uint32, p *palladium.Profile, o *palladium.Observation) {
+	shown := [...]struct {
+		kind palladium.Kind
+		hash uint64
+	}{
+		{palladium.KindIP, o.IP}, {palladium.KindNet, o.Net}, {palladium.KindClientDevice, o.Device},
+		{palladium.KindClient, o.Client}, {palladium.KindSystem, o.System}, {palladium.KindTools, o.Tools},
+		{palladium.KindParams, o.Params}, {palladium.KindCredential, o.Credential},
+	}
+	n := 0
+	for _, s := range &shown {
+		if s.hash != 0 {
+			s.hash = tokenHash(s.kind, s.hash)
+			shown[n] = s
+			n++
+			x.touched += x.approach(p, s.kind, s.hash)
 		}
 	}
-	put(palladium.KindIP, o.IP)
-	put(palladium.KindNet, o.Net)
-	put(palladium.KindClientDevice, o.Device)
-	put(palladium.KindClient, o.Client)
-	put(palladium.KindSystem, o.System)
-	put(palladium.KindTools, o.Tools)
-	put(palladium.KindParams, o.Params)
-	put(palladium.KindCredential, o.Credential)
+	for _, s := range shown[:n] {
+		x.join(a, p, s.kind, s.hash)
+	}
 }
 
 // Of a long prompt's inner shingles every other one is looked at, by its own hash, so that the same wording is looked
@@ -249,6 +265,21 @@ const (
 	sampleBit   = 1 << 40
 )
 
+// choose appends to out, which has room for them, those of a prompt's shingles that are looked at.
+func choose(out, shingles []uint64) []uint64 {
+	if len(shingles) <= fewShingles {
+		return append(out, shingles...)
+	}
+	out = append(out, shingles[:boundary]...)
+	n := len(out)
+	out = append(out, shingles[boundary:]...)
+	for _, s := range shingles[boundary:] {
+		out[n] = s // no branch: the bit is chance
+		n += int(s/sampleBit&1 ^ 1)
+	}
+	return out[:n]
+}
+
 // hotAt is how many different accounts must have sent a shingle before it becomes a token.
 const hotAt = 3
 
@@ -257,11 +288,7 @@ func (x *Index) text(a uint32, p *palladium.Profile, o *palladium.Observation) {
 	hour := uint16(o.Time / 3600000)
 	own := false
 	if !x.opt.Without[palladium.Template] {
-		x.shingles.fetch(o.Shingles)
-		for n, s := range o.Shingles {
-			if n >= boundary && len(o.Shingles) > fewShingles && s&sampleBit != 0 {
-				continue
-			}
+		for _, s := range x.chosen {
 			was, n := x.shingles.visit(s, a, hour)
 			if n < hotAt {
 				continue
@@ -293,7 +320,7 @@ func (x *Index) text(a uint32, p *palladium.Profile, o *palladium.Observation) {
 	for _, b := range o.Biased {
 		(*sketch.HLL6)(&p.Biased).Add(mix(uint64(b) + 1))
 	}
-	x.topic.add(p, o.Terms)
+	x.topic.add(p, &x.topical)
 	if n := p.Exchanges; n >= cellAt && n&(n-1) == 0 && !x.opt.Without[palladium.Twins] {
 		if c, ok := x.topic.cell(p); ok {
 			x.attach(a, palladium.KindCell, uint64(c)+1)

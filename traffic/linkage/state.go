@@ -17,7 +17,7 @@ var errState = errors.New("the kept links contradict themselves")
 
 // kept lists the fields that a snapshot leaves out: what options set, what is rebuilt from the rest, and scratch.
 func kept() []string {
-	return []string{"Index.opt", "Index.ids", "Index.table0", "table.slots", "topics.work"}
+	return []string{"Index.opt", "Index.ids", "Index.table0", "Index.topical", "Index.chosen", "Index.touched", "table.slots", "topics.work"}
 }
 
 // Layout identifies what Save writes: a stream can be loaded where Layout is what it was when it was saved.
@@ -48,12 +48,12 @@ func Load(r io.Reader, opt Options) (*Index, error) {
 	if err := x.check(); err != nil {
 		return nil, fmt.Errorf("load the links: %w", err)
 	}
-	x.ids = make(map[uint64]uint32, len(x.names))
 	for a, id := range x.names {
-		x.ids[xxh3.HashString(id)] = uint32(a)
-	}
-	if len(x.ids) != len(x.names) {
-		return nil, fmt.Errorf("load the links: %w: an account is there twice", errState)
+		h := xxh3.HashString(id)
+		if _, ok := x.ids.find(h); ok {
+			return nil, fmt.Errorf("load the links: %w: an account is there twice", errState)
+		}
+		x.ids.add(h, uint32(a))
 	}
 	x.table.rebuild()
 	return x, nil

@@ -57,7 +57,7 @@ func equal(t *testing.T, got, want *Index) {
 	for _, x := range []*Index{got, want} {
 		x.opt.Hash = nil
 		x.table.rebuild()
-		x.table0 = palladium.Edge{}
+		x.table0, x.topical, x.chosen, x.touched = palladium.Edge{}, direction{}, nil, 0
 		if x.dirty == nil {
 			x.dirty = []uint32{}
 		}

@@ -2,6 +2,7 @@ package linkage
 
 import (
 	"math"
+	"math/bits"
 
 	"github.com/palladium-guard/palladium"
 )
@@ -93,9 +94,12 @@ func (t *table) drop(n uint32) {
 // attach joins account a to the token of kind k and hash h, and returns its edge; nil when the account's slots of
 // that kind are held by tokens that matter more, or the family is switched off.
 func (x *Index) attach(a uint32, k palladium.Kind, h uint64) *palladium.Edge {
-	th := tokenHash(k, h)
+	return x.join(a, x.Profile(a), k, tokenHash(k, h))
+}
+
+// join is attach for a token's own hash.
+func (x *Index) join(a uint32, p *palladium.Profile, k palladium.Kind, th uint64) *palladium.Edge {
 	tag := uint16(th >> 48)
-	p := x.Profile(a)
 	lo, hi := k.Slots()
 	empty := -1
 	for i := lo; i < hi; i++ {
@@ -230,10 +234,9 @@ func (u *unionFind) members(a uint32, buf []uint32) []uint32 {
 // recall remembers which account last sent a hash and about how many different accounts did: a 4-way cache that
 // forgets the rarest and oldest.
 type recall struct {
-	slots   []seen
-	mask    uint64
-	used    bool
-	touched uint32 // keeps fetch from being optimised away
+	slots []seen
+	mask  uint64
+	used  bool
 }
 
 type seen struct {
@@ -261,15 +264,6 @@ func (r *recall) find(h uint64) (seen, bool) {
 		}
 	}
 	return seen{}, false
-}
-
-// fetch touches the slots of all hashes, so that their cache misses overlap instead of following one another.
-func (r *recall) fetch(hashes []uint64) {
-	var sum uint32
-	for _, h := range hashes {
-		sum += r.slots[h&r.mask].tag
-	}
-	r.touched = sum
 }
 
 // visit records that account a sent h, and returns the account that sent it before (a itself when none is
@@ -302,9 +296,5 @@ func rank(s *seen, hour uint16) int {
 	if s.count == 0 {
 		return math.MinInt32
 	}
-	n := 0
-	for c := s.count; c > 1; c >>= 1 {
-		n += 168
-	}
-	return n - int(hour-s.at)
+	return 168*(bits.Len16(s.count)-1) - int(hour-s.at)
 }

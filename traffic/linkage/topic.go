@@ -16,7 +16,7 @@ type topics struct {
 	sum   [palladium.TopicDims]float64
 	n     float64
 	cells []centroid
-	work  [palladium.TopicDims]float32
+	work  [palladium.TopicDims]float32 // all zero between calls
 }
 
 // term is a bucket of hashed terms: how many documents had it, and its weight.
@@ -48,8 +48,20 @@ func (t *topics) refresh() {
 	t.stale = t.docs + t.docs/4 + 256
 }
 
-// add takes the terms of one prompt into p.
-func (t *topics) add(p *palladium.Profile, terms []uint16) {
+// direction is the topic of one prompt before it is given its length: what each of its terms adds to which dimension.
+type direction struct {
+	dims [termLimit]uint8
+	vals [termLimit]float32
+	n    int
+	unit float32 // factor that gives it length TopicScale; 0 when it points nowhere
+}
+
+// termLimit is the most terms of a prompt that count.
+const termLimit = 96
+
+// weigh counts the terms of one prompt and makes its direction.
+func (t *topics) weigh(terms []uint16, d *direction) {
+	d.n, d.unit = 0, 0
 	if len(terms) == 0 {
 		return
 	}
@@ -57,28 +69,30 @@ func (t *topics) add(p *palladium.Profile, terms []uint16) {
 		t.refresh()
 	}
 	t.docs++
-	var dims [96]uint16
-	var vals [96]float32
-	terms = terms[:min(len(terms), len(dims))]
-	v := &t.work
+	terms = terms[:min(len(terms), termLimit)]
+	v, space := &t.work, (*[termSpace]term)(t.terms)
 	for i, w := range terms {
-		b := &t.terms[w]
+		b := &space[w]
 		b.df++
 		h := uint32(w) * 2654435761
-		g := b.idf
-		if h&(1<<20) != 0 {
-			g = -g
-		}
-		dims[i], vals[i] = uint16(h>>24), g
+		g := math.Float32frombits(math.Float32bits(b.idf) ^ h<<11&(1<<31)) // no branch: the sign is chance
+		d.dims[i], d.vals[i] = uint8(h>>24), g
 		v[h>>24] += g
 	}
 	var q float32
-	for i := range terms {
-		f := v[dims[i]] // a dimension met twice is counted once: it is zeroed here
-		v[dims[i]] = 0
+	for _, dim := range d.dims[:len(terms)] {
+		f := v[dim] // a dimension met twice is counted once: it is zeroed here
+		v[dim] = 0
 		q += f * f
 	}
-	if q == 0 {
+	if q != 0 {
+		d.n, d.unit = len(terms), palladium.TopicScale/float32(math.Sqrt(float64(q)))
+	}
+}
+
+// add takes a prompt's direction into p and into the mean of all.
+func (t *topics) add(p *palladium.Profile, d *direction) {
+	if d.n == 0 {
 		return
 	}
 	if p.TopicN >= 300 {
@@ -88,16 +102,12 @@ func (t *topics) add(p *palladium.Profile, terms []uint16) {
 		p.TopicN /= 2
 	}
 	p.TopicN++
-	s := palladium.TopicScale / float32(math.Sqrt(float64(q)))
-	for i := range terms {
-		f := vals[i] * s
-		d := dims[i]
-		if f >= 0 {
-			p.Topic[d] += int16(f + 0.5)
-		} else {
-			p.Topic[d] += int16(f - 0.5)
-		}
-		t.sum[d] += float64(f)
+	vals := d.vals[:d.n]
+	for i, dim := range d.dims[:d.n] {
+		f := vals[i] * d.unit
+		half := math.Float32frombits(math.Float32bits(f)&(1<<31) | math.Float32bits(0.5)) // to round away from zero
+		p.Topic[dim] += int16(f + half)
+		t.sum[dim] += float64(f)
 	}
 	t.n++
 }
@@ -139,16 +149,7 @@ func (t *topics) cell(p *palladium.Profile) (int, bool) {
 	for i := range v {
 		v[i] *= s
 	}
-	best, at := float32(-1), -1
-	for c := range t.cells {
-		var d float32
-		for i, f := range &t.cells[c].dir {
-			d += f * v[i]
-		}
-		if d > best {
-			best, at = d, c
-		}
-	}
+	best, at := nearest(t.cells, &v)
 	if best < 0.55 && len(t.cells) < cellLimit {
 		t.cells = append(t.cells, centroid{dir: v, n: 1})
 		return len(t.cells) - 1, true
@@ -165,4 +166,27 @@ func (t *topics) cell(p *palladium.Profile) (int, bool) {
 		c.dir[i] *= s
 	}
 	return at, true
+}
+
+// nearest returns the cell whose direction is closest to v, the first of equals, and their cosine. Four sums are made
+// side by side, since each waits for its own last addition.
+func nearest(cells []centroid, v *[cellDims]float32) (best float32, at int) {
+	best, at = -1, -1
+	for c := 0; c < len(cells); c += 4 {
+		end := len(cells) - 1
+		d0, d1, d2, d3 := &cells[c].dir, &cells[min(c+1, end)].dir, &cells[min(c+2, end)].dir, &cells[min(c+3, end)].dir
+		var s0, s1, s2, s3 float32
+		for i, f := range v {
+			s0 += d0[i] * f
+			s1 += d1[i] * f
+			s2 += d2[i] * f
+			s3 += d3[i] * f
+		}
+		for i, d := range [...]float32{s0, s1, s2, s3} {
+			if d > best {
+				best, at = d, c+i
+			}
+		}
+	}
+	return best, at
 }
