@@ -30,12 +30,52 @@ const (
 	FamilyModel        byte = 'l'
 )
 
-const identities = 1 << 13 // remembered hashes of attributes
+// Sizes of what is remembered, both of HMACs and of account ids: it grows with what would have been used again.
+const (
+	fewRemembered  = 1 << 13
+	mostRemembered = 1 << 17 // 4 MB each
+)
 
 // identity is a remembered HMAC. The 128-bit hash of family and string stands for the string.
 type identity struct {
 	key      [2]uint64
 	mac, net uint64
+}
+
+func (i *identity) place() uint64 { return i.key[1] }
+
+// name is a remembered account id. Its keyed hash stands for it.
+type name struct {
+	hash uint64
+	id   string
+}
+
+func (n *name) place() uint64 { return n.hash }
+
+// memory holds values where the hash of their key says. A new one takes the place of the one that is there.
+type memory[T any] struct {
+	slots []T
+	lost  int // values whose place was taken since it last grew
+}
+
+// forget makes room for one more value, before an old one is lost to it, when that has happened as often as there are
+// slots. place returns the hash of a value's key; it is 0 for a free slot.
+func forget[T any, P interface {
+	*T
+	place() uint64
+}](m *memory[T], slot *T) (moved bool) {
+	if P(slot).place() == 0 || len(m.slots) >= mostRemembered {
+		return false
+	}
+	if m.lost++; m.lost < len(m.slots) {
+		return false
+	}
+	old := m.slots
+	m.slots, m.lost = make([]T, 2*len(old)), 0
+	for i := range old {
+		m.slots[P(&old[i]).place()%uint64(len(m.slots))] = old[i]
+	}
+	return true
 }
 
 // Hash returns the keyed hash of an attribute: the first 64 bits of HMAC-SHA256 over family and value, with values met
@@ -52,9 +92,12 @@ func (m *Meter) Hash(family byte, s string) uint64 {
 
 func (m *Meter) identify(family byte, s string) *identity {
 	k := xxh3.HashString128Seed(s, m.idSeed+uint64(family)*0x9e3779b97f4a7c15)
-	id := &m.ids[k.Lo%identities]
+	id := &m.ids.slots[k.Lo%uint64(len(m.ids.slots))]
 	if id.key == [2]uint64{k.Hi, k.Lo} {
 		return id
+	}
+	if forget(&m.ids, id) {
+		id = &m.ids.slots[k.Lo%uint64(len(m.ids.slots))]
 	}
 	*id = identity{key: [2]uint64{k.Hi, k.Lo}}
 	if family != FamilyIP {
@@ -187,9 +230,13 @@ func (m *Meter) account(id string) string {
 	if id == "" {
 		return ""
 	}
-	slot := &m.names[xxh3.HashString(id)%uint64(len(m.names))]
-	if *slot != id {
-		*slot = strings.Clone(id)
+	h := nonzero(xxh3.HashStringSeed(id, m.idSeed))
+	slot := &m.names.slots[h%uint64(len(m.names.slots))]
+	if slot.hash != h {
+		if forget(&m.names, slot) {
+			slot = &m.names.slots[h%uint64(len(m.names.slots))]
+		}
+		*slot = name{hash: h, id: strings.Clone(id)}
 	}
-	return *slot
+	return slot.id
 }

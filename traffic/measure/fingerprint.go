@@ -2,6 +2,7 @@ package measure
 
 import (
 	"math/bits"
+	"slices"
 
 	"github.com/palladium-guard/palladium"
 )
@@ -9,7 +10,7 @@ import (
 const (
 	gramWords  = 5  // words in a shingle
 	shortWords = 12 // a message with fewer words is compared by shingles of three words
-	window     = 4  // shingles in a winnowing window
+	window     = 4  // shingles in a winnowing window; winnowing is written for four
 	keepEnds   = 8  // winnowed shingles always kept at either end
 	keepInner  = MaxShingles - 2
 )
@@ -64,35 +65,28 @@ func (m *Meter) four(a, b uint64) uint64 { return mix(a^m.k[2], b^m.k[3]) }
 func (m *Meter) winnowing(g []uint64, o *palladium.Observation) {
 	var met [32]uint64 // filter over 11 bits of the hash
 	out := m.winnow[:0]
-	add := func(h uint64) {
-		h = h &^ TagMask
+	// The minima are appended without a branch, since where one changes is chance, and only then looked at.
+	runs := m.runs[:len(g)]
+	last, n := ^uint64(0), 0
+	if len(g) < window {
+		runs[0], n = slices.Min(g)&^TagMask, 1
+	}
+	for i := window - 1; i < len(g); i++ {
+		w := g[i-3 : i+1 : i+1]
+		low := min(w[0], w[1], w[2], w[3]) &^ TagMask
+		runs[n] = low
+		if low != last {
+			n++
+		}
+		last = low
+	}
+	for _, h := range runs[:n] {
 		word, bit := h>>59, uint64(1)<<(h>>53&63)
-		if met[word]&bit != 0 {
-			for _, x := range out {
-				if x == h {
-					return
-				}
-			}
+		if met[word]&bit != 0 && slices.Contains(out, h) {
+			continue
 		}
 		met[word] |= bit
 		out = append(out, h)
-	}
-	low, last := 0, -1
-	for i, h := range g {
-		if h <= g[low] {
-			low = i
-		} else if low+window <= i {
-			low = i - window + 1
-			for j := low + 1; j <= i; j++ {
-				if g[j] <= g[low] {
-					low = j
-				}
-			}
-		}
-		if low != last && (i >= window-1 || i == len(g)-1) {
-			add(g[low])
-			last = low
-		}
 	}
 	if len(out) <= keepInner {
 		o.Shingles = append(o.Shingles, out...)
@@ -139,9 +133,11 @@ func (m *Meter) minHash(minima *[64]uint64, g []uint64, o *palladium.Observation
 // lender returns the first of the n full bins that empty bin i asks. With few full bins it ranks them all instead.
 func (m *Meter) lender(i int, full uint64, n int) int {
 	if n > 6 {
-		for _, j := range m.order[i] {
-			if full>>(j&63)&1 != 0 {
-				return int(j)
+		o := &m.order[i]
+		for k := 0; k < len(o); k += 4 { // four at a time: which of them is the first full one is chance
+			a, b, c, d := o[k], o[k+1], o[k+2], o[k+3]
+			if met := full>>(a&63)&1 | full>>(b&63)&1<<1 | full>>(c&63)&1<<2 | full>>(d&63)&1<<3; met != 0 {
+				return int(o[k+bits.TrailingZeros64(met)])
 			}
 		}
 	}
@@ -176,27 +172,32 @@ func (m *Meter) densification() {
 
 // topic fills Terms: the highest 16 bits of the hashes of words and of word pairs, each value once.
 func (m *Meter) topic(w []uint64, o *palladium.Observation) {
-	for i, h := range w {
-		m.term(uint16(h>>48), o)
-		if i > 0 {
-			m.term(uint16(m.pairs[i-1]>>48), o)
+	var out [MaxTerms + 1]uint16 // what was met before is written too, and overwritten
+	n := 0
+	add := func(h uint64) {
+		t := uint16(h >> 48)
+		word, bit := &m.terms[t>>6], uint64(1)<<(t&63)
+		out[n] = t
+		if *word&bit == 0 {
+			n++
 		}
-		if len(o.Terms) == MaxTerms {
+		*word |= bit
+	}
+	add(w[0])
+	for i, h := range w[1:] {
+		if n == MaxTerms {
 			break
 		}
+		add(h)
+		if n == MaxTerms {
+			break
+		}
+		add(m.pairs[i])
 	}
+	o.Terms = append(o.Terms, out[:n]...)
 	for _, t := range o.Terms {
 		m.terms[t>>6] = 0
 	}
-}
-
-func (m *Meter) term(t uint16, o *palladium.Observation) {
-	word, bit := t>>6, uint64(1)<<(t&63)
-	if m.terms[word]&bit != 0 || len(o.Terms) == MaxTerms {
-		return
-	}
-	m.terms[word] |= bit
-	o.Terms = append(o.Terms, t)
 }
 
 // simHash is Charikar's (2002) fingerprint over words and word pairs: bit i is the majority of the hashes' bits i. The
@@ -210,7 +211,9 @@ func simHash(w, p []uint64) uint64 {
 		twosA, ones = carry(ones, a, b)
 		twosB, ones = carry(ones, c, d)
 		fours, twos = carry(twos, twosA, twosB)
-		for j := 2; fours != 0; j++ {
+		fours, planes[2] = planes[2]&fours, planes[2]^fours
+		fours, planes[3] = planes[3]&fours, planes[3]^fours
+		for j := 4; fours != 0; j++ {
 			fours, planes[j] = planes[j]&fours, planes[j]^fours
 		}
 	}

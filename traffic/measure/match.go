@@ -12,10 +12,10 @@ type groupSet [maxGroups / 64]uint64
 func (g *groupSet) has(i uint16) bool { return g[i>>6]>>(i&63)&1 != 0 }
 
 // matcher finds all phrases in one pass over a text's words. A phrase is entered under the hash of each pair of words
-// with which it can begin (or of one word, where a gap or nothing follows); a bitmap over 16 bits of that hash turns
-// most positions away.
+// with which it can begin (or of one word, where a gap or nothing follows); two bitmaps, each over 16 other bits of that
+// hash, turn nearly all other positions away.
 type matcher struct {
-	filter  [1024]uint64
+	filter  [2][1024]uint64
 	entries []phraseEntry // open addressing by key; key zero is free
 	nodes   []phraseNode
 	phrases []phrase
@@ -93,7 +93,8 @@ func (c *matcher) compile(m *Meter, cues *Cues) {
 			c.nodes[i].next = e.first
 		}
 		e.key, e.first = k, int32(i)
-		c.filter[k>>54] |= 1 << (k >> 48 & 63)
+		c.filter[0][k>>54] |= 1 << (k >> 48 & 63)
+		c.filter[1][k>>38&1023] |= 1 << (k >> 32 & 63)
 	}
 }
 
@@ -154,7 +155,7 @@ func (c *matcher) find(key uint64) *phraseEntry {
 // match adds to met the groups with a phrase in the text of words w and pairs p.
 func (c *matcher) match(w, p []uint64, met *groupSet) {
 	for i, k := range p[:max(0, len(w)-1)] {
-		if c.filter[k>>54]>>(k>>48&63)&1 != 0 {
+		if c.may(k) {
 			c.try(k, w[i:], met)
 		}
 	}
@@ -162,10 +163,15 @@ func (c *matcher) match(w, p []uint64, met *groupSet) {
 		return
 	}
 	for i, k := range w {
-		if c.filter[k>>54]>>(k>>48&63)&1 != 0 {
+		if c.may(k) {
 			c.try(k, w[i:], met)
 		}
 	}
+}
+
+// may reports whether some phrase is entered under key k; rarely it does so in vain.
+func (c *matcher) may(k uint64) bool {
+	return c.filter[0][k>>54]>>(k>>48&63)&(c.filter[1][k>>38&1023]>>(k>>32&63))&1 != 0
 }
 
 // try compares the phrases of key with the text from w on.

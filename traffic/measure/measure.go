@@ -57,8 +57,8 @@ type Meter struct {
 
 	mac    hash.Hash // HMAC-SHA256 under a key of its own
 	macBuf []byte
-	ids    []identity
-	names  []string // account ids met lately
+	ids    memory[identity]
+	names  memory[name]
 
 	class [256]uint8
 	lower [256]uint8
@@ -69,6 +69,7 @@ type Meter struct {
 	pairs  []uint64
 	grams  []uint64
 	winnow []uint64
+	runs   []uint64
 	terms  [1024]uint64 // bitmap over 16-bit terms
 	within sampled
 	probes probes
@@ -104,11 +105,12 @@ func New(key [32]byte, cues *Cues) *Meter {
 		wordSeed: seed(0), textSeed: seed(1), idSeed: seed(2), number: seed(3),
 		mac:    hmac.New(sha256.New, raw[seeds*8:]),
 		macBuf: make([]byte, 0, 256),
-		ids:    make([]identity, identities),
-		names:  make([]string, 1<<14),
+		ids:    memory[identity]{slots: make([]identity, fewRemembered)},
+		names:  memory[name]{slots: make([]name, fewRemembered)},
 		pairs:  make([]uint64, 0, maxWords),
 		grams:  make([]uint64, 0, maxWords),
 		winnow: make([]uint64, 0, maxWords),
+		runs:   make([]uint64, maxWords),
 		system: make([]systemPrompt, 128),
 		within: sampled{at: make([]uint32, 0, maxWords)},
 	}

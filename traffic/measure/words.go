@@ -21,6 +21,7 @@ const maxWords = headBytes + tailBytes + 8
 type words struct {
 	fold  [2 * (headBytes + tailBytes)]byte // the text with case and white space folded, and room for one load
 	f     int                               // bytes of fold in use
+	used  int                               // most of them that any text took since all were wiped
 	exact [maxWords]uint64
 	class [maxWords]uint64
 	at    [maxWords]uint32 // where in the text the word begins; beyond 4 GiB, modulo that
@@ -28,8 +29,12 @@ type words struct {
 	bytes int // of the text that were read
 }
 
-// forget wipes the text.
-func (w *words) forget() { clear(w.fold[:w.f]); w.f, w.n = 0, 0 }
+// forget wipes the text, and those read before it.
+func (w *words) forget() {
+	w.used = max(w.used, w.f)
+	clear(w.fold[:min(w.used+8, len(w.fold))]) // letters are written eight at a time
+	w.f, w.n, w.used = 0, 0, 0
+}
 
 // Classes of bytes.
 const (
@@ -63,6 +68,7 @@ func (m *Meter) alphabet() {
 // read turns a text into words and returns the hash of the whole with case and white space folded. Of a text longer
 // than headBytes + tailBytes its start and its end become words, and what lies between counts in the hash as it stands.
 func (m *Meter) read(s string) uint64 {
+	m.text.used = max(m.text.used, m.text.f)
 	m.text.f, m.text.n, m.text.bytes = 0, 0, len(s)
 	var whole uint64
 	if len(s) <= headBytes+tailBytes {
@@ -119,16 +125,9 @@ func (m *Meter) scan(s string, base int) {
 		switch m.class[c] {
 		case byteLetter:
 			start := f
-			for {
-				t.fold[f] = m.lower[c]
-				f++
-				i++
-				if i == len(s) {
-					break
-				}
-				if c = s[i]; m.class[c] != byteLetter {
-					break
-				}
+			i, f = m.letters(s, i, f)
+			if i < len(s) {
+				c = s[i]
 			}
 			if i < len(s) && c >= utf8.RuneSelf {
 				i, f = m.wordTail(s, i, f)
@@ -156,6 +155,30 @@ func (m *Meter) scan(s string, base int) {
 		}
 	}
 	t.f, t.n = f, n
+}
+
+// letters copies ASCII letters in lower case, eight bytes at a time: where a word ends is chance, so that a branch for
+// every letter would cost more than all else about the word.
+func (m *Meter) letters(s string, i, f int) (int, int) {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	t := &m.text
+	for i+8 <= len(s) && f+8 <= len(t.fold) {
+		w := load(s, i)
+		low := w | ones*0x20
+		seven := low &^ tops
+		letter := (seven + ones*(0x80-'a')) &^ (seven + ones*(0x80-'z'-1)) &^ w & tops
+		binary.LittleEndian.PutUint64(t.fold[f:], low)
+		n := bits.TrailingZeros64(^letter&tops) / 8
+		i, f = i+n, f+n
+		if n < 8 {
+			return i, f
+		}
+	}
+	for i < len(s) && m.class[s[i]] == byteLetter {
+		t.fold[f] = m.lower[s[i]]
+		i, f = i+1, f+1
+	}
+	return i, f
 }
 
 // digits copies a number: digits, letters that follow them, and a point or comma between two digits.
@@ -292,13 +315,10 @@ func (m *Meter) word(start, end int) uint64 {
 	if n > 16 {
 		return xxh3.HashSeed(m.text.fold[start:end], m.wordSeed)
 	}
+	// No branch: the lengths of words are chance. y is zero up to eight bytes.
 	b := m.text.fold[start:]
-	x, y := binary.LittleEndian.Uint64(b), uint64(0)
-	if n > 8 {
-		y = binary.LittleEndian.Uint64(b[n-8:])
-	} else {
-		x &= ^uint64(0) >> (64 - 8*n)
-	}
+	x := binary.LittleEndian.Uint64(b) & (^uint64(0) >> (64 - 8*uint(min(n, 8))))
+	y := binary.LittleEndian.Uint64(b[max(n-8, 0):]) & uint64(int64(8-n)>>63)
 	return mix(mix(x^m.wordSeed, y^m.k[6])^uint64(n), m.k[7])
 }
 
