@@ -10,8 +10,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// MaxDepth is how deep a request body may nest. Common parsers of Python stop near 1,000, some earlier.
-const MaxDepth = 256
+// Bounds of a request body.
+const (
+	MaxDepth   = 256     // how deep it may nest; common parsers of Python stop near 1,000, some earlier
+	MaxValues  = 1 << 19 // values in all; token ids count one each
+	MaxMembers = 512     // top-level members
+)
 
 // Span is the bytes [Start, End) of a body.
 type Span struct{ Start, End int }
@@ -52,7 +56,7 @@ func (d *Document) Read(body []byte) error {
 	} else {
 		d.dec.Reset(&d.buf)
 	}
-	if err := depth(body); err != nil {
+	if err := bounds(body); err != nil {
 		return err
 	}
 	dec := d.dec
@@ -87,7 +91,9 @@ func (d *Document) Read(body []byte) error {
 		}
 		m.At.End = int(dec.InputOffset())
 		m.Value, m.Kind = Span{m.At.End - len(value), m.At.End}, value.Kind()
-		d.Members = append(d.Members, m)
+		if d.Members = append(d.Members, m); len(d.Members) > MaxMembers {
+			return fmt.Errorf("%w: more than %d at the top level", ErrMany, MaxMembers)
+		}
 	}
 	if _, err := dec.ReadToken(); err != nil {
 		return reason(err)
@@ -108,17 +114,22 @@ func (d *Document) Find(name string) int {
 	return -1
 }
 
-// depth refuses a body that nests deeper than MaxDepth before anything else looks at it.
-func depth(body []byte) error {
-	n := 0
+// bounds refuses a body that is too deep or has too many values before anything else looks at it, so that what follows
+// needs memory in proportion to what honest requests need.
+func bounds(body []byte) error {
+	depth, values := 0, 0
 	for i := 0; i < len(body); i++ {
 		switch body[i] {
 		case '{', '[':
-			if n++; n > MaxDepth {
+			if depth++; depth > MaxDepth {
 				return fmt.Errorf("%w: more than %d levels at byte %d", ErrDepth, MaxDepth, i)
 			}
 		case '}', ']':
-			n--
+			depth--
+		case ',':
+			if values++; values > MaxValues {
+				return fmt.Errorf("%w: more than %d at byte %d", ErrMany, MaxValues, i)
+			}
 		case '"':
 			i = stringEnd(body, i+1)
 		}
@@ -128,18 +139,12 @@ func depth(body []byte) error {
 
 // stringEnd returns the index of the quote that ends a string whose content starts at i, or len(b).
 func stringEnd(b []byte, i int) int {
-	for i < len(b) {
-		q := bytes.IndexByte(b[i:], '"')
-		if q < 0 {
-			return len(b)
-		}
-		e := bytes.IndexByte(b[i:i+q], '\\')
-		if e < 0 {
-			return i + q
-		}
-		i += e + 2
+	if i >= len(b) {
+		return len(b)
 	}
-	return len(b)
+	esc := false
+	n, _ := run(b[i:], &esc)
+	return i + n
 }
 
 func unquote(quoted []byte) (string, error) {

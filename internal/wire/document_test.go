@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -48,6 +49,8 @@ func TestReadRefuses(t *testing.T) {
 		{"list", `[1]`, ErrObject},
 		{"string", `"a"`, ErrObject},
 		{"deep", strings.Repeat(`{"a":`, MaxDepth+1) + `1` + strings.Repeat(`}`, MaxDepth+1), ErrDepth},
+		{"many members", `{"a":1` + strings.Join(numbered(MaxMembers), "") + `}`, ErrMany},
+		{"many values", `{"a":[` + strings.Repeat("0,", MaxValues) + `0,0]}`, ErrMany},
 	} {
 		var d Document
 		err := d.Read([]byte(c.body))
@@ -60,6 +63,14 @@ func TestReadRefuses(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %v", err)
 	}
+}
+
+func numbered(n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf(`,"m%d":1`, i)
+	}
+	return out
 }
 
 func TestReadPlaces(t *testing.T) {
@@ -161,7 +172,7 @@ func FuzzDocument(f *testing.F) {
 		var d Document
 		before := bytes.Clone(body)
 		if err := d.Read(body); err != nil {
-			for _, known := range []error{ErrSyntax, ErrDuplicate, ErrUTF8, ErrTrailing, ErrDepth, ErrObject} {
+			for _, known := range []error{ErrSyntax, ErrDuplicate, ErrUTF8, ErrTrailing, ErrDepth, ErrMany, ErrObject} {
 				if errors.Is(err, known) {
 					return
 				}
@@ -234,5 +245,28 @@ func sameParts(t *testing.T, body []byte, m Member) {
 		if len(parts) > 0 {
 			t.Fatalf("%q has parts", m.Value.Of(body))
 		}
+	}
+}
+
+// What an attacker can make long must not be searched again and again.
+func TestLinearTime(t *testing.T) {
+	const size = 4 << 20
+	body := []byte(`{"a":"` + strings.Repeat(`\n`, size/2) + `","b":[` + strings.Repeat(`"\"",`, MaxValues/2) + `1]}`)
+	var d Document
+	if err := d.Read(body); err != nil || len(d.Members) != 2 {
+		t.Fatal(err)
+	}
+	if parts := Parts(nil, body, d.Members[1].Value); len(parts) != MaxValues/2+1 {
+		t.Errorf("got %d parts", len(parts))
+	}
+	if n := lineEnd([]byte(strings.Repeat("x", 600) + "\r" + strings.Repeat("y", 600) + "\n")); n != 600 {
+		t.Errorf("got %d", n)
+	}
+	crs, at := []byte(strings.Repeat("\r", size)), 0
+	for at < len(crs) {
+		at += lineEnd(crs[at:]) + 1
+	}
+	if eventEnd(crs, 0) != 1 || stringEnd([]byte(`ab`), 2) != 2 || stringEnd([]byte(`a\"b"c`), 0) != 4 {
+		t.Error("an end is in the wrong place")
 	}
 }

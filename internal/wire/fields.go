@@ -107,7 +107,7 @@ func (f *Fields) spelling(name string) error {
 		return nil
 	}
 	if is, ok := f.folded[string(fold(buf[:0], name))]; ok {
-		return fmt.Errorf("%w: write it as %q", ErrSpelling, is)
+		return &FieldError{Field: is, Err: ErrSpelling, Do: "write it exactly so"}
 	}
 	return nil
 }
@@ -125,7 +125,7 @@ func (f *Fields) nested(r *Request, member int, at Span) error {
 			continue
 		}
 		if row.Top || row.Feature == 0 && row.Shape != Any {
-			return fmt.Errorf("%w: move %q to the top level of the request", ErrSpelling, row.Name)
+			return &FieldError{Field: row.Name, Err: ErrPlace, Do: "move it to the top level of the request"}
 		}
 		if err := r.take(row, member, m, true); err != nil {
 			return err
@@ -151,7 +151,7 @@ func (r *Request) take(row Field, member int, m *Member, nested bool) error {
 	switch shape {
 	case Flag, FlagOff:
 		if m.Kind != 't' && m.Kind != 'f' {
-			return wrongType(row.Name, "true or false")
+			return WrongType(row.Name, "true or false")
 		}
 		if (m.Kind == 't') != (shape == Flag) {
 			return nil
@@ -162,7 +162,7 @@ func (r *Request) take(row Field, member int, m *Member, nested bool) error {
 	case Whole, Above, Limit:
 		n, ok := Integer(m.Value.Of(r.Body))
 		if !ok {
-			return wrongType(row.Name, "a whole number")
+			return WrongType(row.Name, "a whole number")
 		}
 		if shape == Limit {
 			if n < 0 {
@@ -218,4 +218,20 @@ func Integer(b []byte) (int64, bool) {
 	return n, true
 }
 
-func wrongType(field, want string) error { return fmt.Errorf("%w %q: want %s", ErrType, field, want) }
+// FieldError is an error about one field.
+type FieldError struct {
+	Field string // as documented, never as sent
+	Err   error  // of this package
+	Do    string // what to do
+}
+
+// Error implements error.
+func (e *FieldError) Error() string { return fmt.Sprintf("%v %q: %s", e.Err, e.Field, e.Do) }
+
+// Unwrap returns the reason.
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// WrongType is the error of a field that does not hold what its name promises. Want is the expected type in words.
+func WrongType(field, want string) error {
+	return &FieldError{Field: field, Err: ErrType, Do: "want " + want}
+}

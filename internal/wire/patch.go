@@ -98,13 +98,6 @@ func (p *Patch) Over(dst, body []byte) []byte {
 
 // splice appends body with the edits made. An edit within another, or one that overlaps an earlier one, is left out.
 func splice(dst, body []byte, edits []edit) []byte {
-	for i := range edits { // the later of two changes of the same place wins
-		for j := i + 1; j < len(edits); j++ {
-			if edits[i].at == edits[j].at {
-				edits[i] = edits[j]
-			}
-		}
-	}
 	slices.SortStableFunc(edits, func(a, b edit) int {
 		if a.at.Start != b.at.Start {
 			return a.at.Start - b.at.Start
@@ -115,9 +108,9 @@ func splice(dst, body []byte, edits []edit) []byte {
 		return b.at.Len() - a.at.Len()
 	})
 	at := 0
-	for _, e := range edits {
-		if e.at.Start < at {
-			continue
+	for i, e := range edits {
+		if e.at.Start < at || i+1 < len(edits) && edits[i+1].at == e.at {
+			continue // of two changes of the same place, the later one wins
 		}
 		dst = append(dst, body[at:e.at.Start]...)
 		dst = append(dst, e.with...)

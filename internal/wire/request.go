@@ -119,18 +119,31 @@ type Request struct {
 	Edited int // sealed blocks sent back behind another context than the one that they were made for
 	Biases int // distinct pairs of token and bias that the account has sent lately, these included
 
-	parts [4][]Member
+	parts [6][]Member
+	wrote Member // what the caller wrote last
+	fresh bool   // Context is not yet that of wrote
 }
+
+// keep is how much memory, in parts, a request takes along to the next body.
+const keep = 4096
 
 // Begin reads body as a Document and clears everything else.
 func (r *Request) Begin(e Endpoint, body []byte) error {
 	r.Endpoint, r.Model, r.Stream, r.MaxTokens, r.Answers, r.Prompts, r.WantsUsage = e, "", false, -1, 1, 1, false
+	for i := range r.parts {
+		if cap(r.parts[i]) > keep {
+			r.parts[i] = nil
+		}
+	}
+	if cap(r.Asks)+cap(r.Seals) > keep {
+		r.Asks, r.Seals = nil, nil
+	}
 	r.Asks, r.Seals, r.Unknown, r.Context = r.Asks[:0], r.Seals[:0], r.Unknown[:0], 0
-	r.Edited, r.Biases = 0, 0
+	r.Edited, r.Biases, r.fresh = 0, 0, false
 	return r.Document.Read(body)
 }
 
-// Parts lists the parts of the value at s as the function Parts does. There are four lists, from 0 on, each valid until
+// Parts lists the parts of the value at s as the function Parts does. There are six lists, from 0 on, each valid until
 // it is asked for again.
 func (r *Request) Parts(list int, s Span) []Member {
 	r.parts[list] = Parts(r.parts[list][:0], r.Body, s)
@@ -152,29 +165,42 @@ func (r *Request) Is(m Member, word string) bool {
 // Wrote notes what the caller wrote in one turn, a string or parts with texts, as the context of what follows. A turn
 // without text, such as the result of a tool, changes nothing. It uses the lists 2 and 3.
 func (r *Request) Wrote(content Member) {
-	if content.Kind == '"' {
-		r.Context = Hash(HashStart, r.Inside(content))
-		return
-	}
-	if content.Kind != '[' {
-		return
-	}
-	h, some := HashStart, false
-	for _, p := range r.Parts(2, content.Value) {
-		for _, q := range r.Parts(3, p.Value) {
-			if q.Name == "text" && q.Kind == '"' {
-				h, some = Hash(h, r.Inside(q)), true
+	some := content.Kind == '"'
+	if content.Kind == '[' {
+		for _, p := range r.Parts(2, content.Value) {
+			for _, q := range r.Parts(3, p.Value) {
+				some = some || q.Name == "text" && q.Kind == '"'
 			}
 		}
 	}
 	if some {
-		r.Context = h
+		r.wrote, r.fresh = content, true
+	}
+}
+
+// Settle sets Context to what the caller wrote last. Dialects call it when the conversation is read.
+func (r *Request) Settle() {
+	if !r.fresh {
+		return
+	}
+	r.Context, r.fresh = HashStart, false
+	if r.wrote.Kind == '"' {
+		r.Context = Hash(r.Context, r.Inside(r.wrote))
+		return
+	}
+	for _, p := range r.Parts(4, r.wrote.Value) {
+		for _, q := range r.Parts(5, p.Value) {
+			if q.Name == "text" && q.Kind == '"' {
+				r.Context = Hash(r.Context, r.Inside(q))
+			}
+		}
 	}
 }
 
 // Sealed notes a sealed block of earlier reasoning.
 func (r *Request) Sealed(block Span, seal Member) {
 	if seal.Kind == '"' && seal.Value.Len() > 2 {
+		r.Settle()
 		r.Seals = append(r.Seals, Seal{Block: block, Hash: Hash(HashStart, r.Inside(seal)), Context: r.Context})
 	}
 }

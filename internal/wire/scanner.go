@@ -185,17 +185,24 @@ func (s *Scanner) Close() {
 	s.Unread++
 }
 
-// lineEnd returns the index of the first line terminator, or -1.
+// lineEnd returns the index of the first line terminator, or -1. It looks for both kinds in one stretch at a time: a
+// stream that uses only one of them must not be searched to its end, line by line, for the other.
 func lineEnd(p []byte) int {
-	n := bytes.IndexByte(p, '\n')
-	part := p
-	if n >= 0 {
-		part = p[:n]
+	const stretch = 512
+	for at := 0; at < len(p); at += stretch {
+		part := p[at:min(at+stretch, len(p))]
+		n := bytes.IndexByte(part, '\n')
+		if n >= 0 {
+			part = part[:n]
+		}
+		if r := bytes.IndexByte(part, '\r'); r >= 0 {
+			return at + r
+		}
+		if n >= 0 {
+			return at + n
+		}
 	}
-	if r := bytes.IndexByte(part, '\r'); r >= 0 {
-		return r
-	}
-	return n
+	return -1
 }
 
 // part reads a piece of a line.

@@ -287,16 +287,27 @@ func (d *decider) option(ask *wire.Ask, name, value string) {
 
 // cut takes out what lies deeper than a top-level member.
 func (d *decider) cut() {
-	done := map[int]bool{}
-	for i := range d.r.Asks {
-		ask := &d.r.Asks[i]
-		if ask.Within != (wire.Span{}) && slices.Contains(d.into.cuts, ask.Within) && !done[ask.Member] {
-			done[ask.Member] = true
-			if d.within(d.r.Members[ask.Member].Value) {
-				d.into.Patch.Remove(ask.Member)
-			}
+	if len(d.into.cuts) == 0 {
+		return
+	}
+	slices.SortFunc(d.into.cuts, func(a, b wire.Span) int { return a.Start - b.Start })
+	for i := range d.r.Members {
+		if value := d.r.Members[i].Value; d.inside(value) && d.within(value) {
+			d.into.Patch.Remove(i)
 		}
 	}
+}
+
+// listed reports whether s is to be cut.
+func (d *decider) listed(s wire.Span) bool {
+	i, found := slices.BinarySearchFunc(d.into.cuts, s.Start, func(c wire.Span, at int) int { return c.Start - at })
+	return found && d.into.cuts[i] == s
+}
+
+// inside reports whether something within s is to be cut.
+func (d *decider) inside(s wire.Span) bool {
+	i, _ := slices.BinarySearchFunc(d.into.cuts, s.Start+1, func(c wire.Span, at int) int { return c.Start - at })
+	return i < len(d.into.cuts) && d.into.cuts[i].End < s.End
 }
 
 // within cuts what is to be cut in the container at s and reports whether nothing is left of it.
@@ -305,9 +316,9 @@ func (d *decider) within(s wire.Span) bool {
 	var remove []int
 	for i, p := range parts {
 		switch {
-		case slices.Contains(d.into.cuts, p.At), slices.Contains(d.into.cuts, p.Value):
+		case d.listed(p.At), d.listed(p.Value):
 			remove = append(remove, i)
-		case slices.ContainsFunc(d.into.cuts, func(c wire.Span) bool { return p.Value.Start < c.Start && c.End < p.Value.End }):
+		case d.inside(p.Value):
 			if d.within(p.Value) {
 				if p.Name != "" {
 					return true // an object that has lost what it is for

@@ -4,6 +4,7 @@
 package restrict
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -99,5 +100,10 @@ type Decision struct {
 
 // Explain turns an error of reading a request into the refusal to send.
 func Explain(err error) wire.Refusal {
-	return wire.Refusal{Status: 400, Code: "request.unclear", Message: "The request body cannot be accepted: " + err.Error() + "."}
+	r := wire.Refusal{Status: 400, Code: "request.unclear", Message: "The request body cannot be accepted: " + err.Error() + "."}
+	var field *wire.FieldError
+	if errors.As(err, &field) {
+		r.Param = field.Field
+	}
+	return r
 }

@@ -1,8 +1,6 @@
 package anthropic
 
 import (
-	"fmt"
-
 	"github.com/palladium-guard/palladium/internal/wire"
 	"github.com/palladium-guard/palladium/traffic/dialect"
 )
@@ -46,14 +44,14 @@ func (d *Dialect) Read(r *wire.Request, e wire.Endpoint, body []byte) error {
 		switch m.Name {
 		case "model":
 			if m.Kind != '"' {
-				return fmt.Errorf("%w %q: want a string", wire.ErrType, m.Name)
+				return wire.WrongType(m.Name, "a string")
 			}
 			r.Model = wire.Unquote(m.Value.Of(r.Body))
 		case "thinking":
 			thinking(r, i, m)
 		case "messages":
 			if m.Kind != '[' {
-				return fmt.Errorf("%w %q: want a list", wire.ErrType, m.Name)
+				return wire.WrongType(m.Name, "a list")
 			}
 			turns := r.Parts(0, m.Value)
 			for k := range turns {
@@ -61,6 +59,7 @@ func (d *Dialect) Read(r *wire.Request, e wire.Endpoint, body []byte) error {
 			}
 		}
 	}
+	r.Settle()
 	if r.Model == "" {
 		return dialect.Missing("model")
 	}

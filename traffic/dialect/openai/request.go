@@ -1,8 +1,6 @@
 package openai
 
 import (
-	"fmt"
-
 	"github.com/palladium-guard/palladium/internal/wire"
 	"github.com/palladium-guard/palladium/traffic/dialect"
 )
@@ -35,6 +33,7 @@ func (d *Dialect) Read(r *wire.Request, e wire.Endpoint, body []byte) error {
 		}
 	}
 	r.Answers *= r.Prompts
+	r.Settle()
 	if r.Model == "" {
 		return dialect.Missing("model")
 	}
@@ -46,7 +45,7 @@ func (d *Dialect) deeper(r *wire.Request, i int, m *wire.Member) error {
 	switch m.Name {
 	case "model":
 		if m.Kind != '"' {
-			return fmt.Errorf("%w %q: want a string", wire.ErrType, m.Name)
+			return wire.WrongType(m.Name, "a string")
 		}
 		r.Model = wire.Unquote(m.Value.Of(r.Body))
 	case "stream_options":

@@ -1,8 +1,6 @@
 package openai
 
 import (
-	"fmt"
-
 	"github.com/palladium-guard/palladium/internal/wire"
 )
 
@@ -14,7 +12,7 @@ func conversation(r *wire.Request, member int, m *wire.Member, field string) err
 		return nil
 	}
 	if m.Kind != '[' {
-		return fmt.Errorf("%w %q: want a list", wire.ErrType, field)
+		return wire.WrongType(field, "a list")
 	}
 	turns := r.Parts(0, m.Value)
 	for k := range turns {
