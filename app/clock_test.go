@@ -56,6 +56,9 @@ func TestClock(t *testing.T) {
 // TestWrongTimesDoNotStopTheLooks has the same campaign found at the same time although a few records of each file are
 // dated years ahead, some of them too many in a row to be told from a gap.
 func TestWrongTimesDoNotStopTheLooks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads a whole world twice")
+	}
 	dir := small(t, 60)
 	state := stateWith(t)
 	want := scanned(t, state, dir)
@@ -88,7 +91,7 @@ func TestWrongTimesDoNotStopTheLooks(t *testing.T) {
 }
 
 func TestUntilLosesNothing(t *testing.T) {
-	dir := filepath.Dir(parts(t, small(t, 60), 6)[0])
+	dir := filepath.Dir(parts(t, small(t, 60), 24)[0])
 	want := scanned(t, stateWith(t), dir)
 	state := stateWith(t)
 	middle := want.Window.From.Add(want.Window.To.Sub(want.Window.From) / 2)
@@ -106,7 +109,7 @@ func TestUntilLosesNothing(t *testing.T) {
 }
 
 func TestSinceIsOfTheState(t *testing.T) {
-	dir := filepath.Dir(parts(t, small(t, 60), 6)[0])
+	dir := filepath.Dir(parts(t, small(t, 60), 24)[0])
 	state := stateWith(t)
 	all := scanned(t, stateWith(t), dir).Window
 	with := func(since time.Time) (*palladium.Report, error) {

@@ -45,6 +45,9 @@ type ScanOptions struct {
 	// SaveEvery is the time between two snapshots of the state during a scan; 0 is a minute, or more where snapshots take
 	// so long that they would slow the scan down.
 	SaveEvery time.Duration
+	// RejectsFile is where each record that is skipped is written, as one JSON object a line with file, line and reason.
+	// Empty writes none.
+	RejectsFile string
 	// Key is the secret behind all hashes; nil is a random one. A state has its own.
 	Key *[32]byte
 
@@ -86,8 +89,8 @@ type scan struct {
 }
 
 // Scan reads recorded traffic and reports the campaigns found. When ctx is done it stops between two exchanges and
-// reports on those before. With a state, what was read is kept before it is reported on; when that fails, the report
-// comes with the error. Errors say what the operator can do.
+// reports on those before. With a state, what was read is kept before it is reported on; when that or the list of
+// skipped records fails, the report comes with the error. Errors say what the operator can do.
 func Scan(ctx context.Context, opt ScanOptions) (*palladium.Report, ScanStats, error) {
 	c, stats, err := Inspect(ctx, opt)
 	if c == nil {
@@ -98,6 +101,13 @@ func Scan(ctx context.Context, opt ScanOptions) (*palladium.Report, ScanStats, e
 
 // Inspect does what Scan does, and keeps what is known of each account for questions.
 func Inspect(ctx context.Context, opt ScanOptions) (*Case, ScanStats, error) {
+	if opt.RejectsFile != "" {
+		return listed(ctx, opt)
+	}
+	return inspect(ctx, opt)
+}
+
+func inspect(ctx context.Context, opt ScanOptions) (*Case, ScanStats, error) {
 	s, err := newScan(opt)
 	if err != nil {
 		return nil, ScanStats{}, err

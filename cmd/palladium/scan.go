@@ -101,6 +101,7 @@ type scanFlags struct {
 	in     inputFlags
 	format string
 	html   string
+	reject string
 	detail bool
 	every  time.Duration
 }
@@ -130,6 +131,7 @@ func scanCommand() *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringVar(&f.format, "format", "text", "text or json")
 	fl.StringVar(&f.html, "html", "", "also write the report to this `FILE`, one page that needs no network")
+	fl.StringVar(&f.reject, "rejects", "", "write every skipped record to this `FILE`: one JSON object a line, with file, line and reason")
 	fl.BoolVar(&f.detail, "detail", false, "with --format json: add what explain and other tools need to each group")
 	fl.DurationVar(&f.every, "save-every", 0, "with --state: `TIME` between two snapshots of the state; a minute when not given")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
@@ -150,6 +152,7 @@ func (f *scanFlags) run(cmd *cobra.Command, paths []string) error {
 	watch := newWatcher(cmd.ErrOrStderr(), f.in.quiet)
 	opt.Progress, opt.Rejected = watch.progress, watch.reject
 	opt.Kept, opt.Failed, opt.SaveEvery = watch.kept, watch.failed, f.every
+	opt.RejectsFile = f.reject
 	r, stats, failed := app.Scan(cmd.Context(), opt)
 	watch.close()
 	if r == nil {

@@ -128,7 +128,7 @@ func (v *watcher) reject(r palladium.Reject) {
 	}
 	v.say(fmt.Sprintf("skipped %s: %s", plain(at), plain(r.Reason)))
 	if v.rejected == listed {
-		v.say("further records that are skipped are only counted")
+		v.say("further records that are skipped are only counted; --rejects FILE lists all")
 	}
 }
 
