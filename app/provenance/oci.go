@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/content/oci"
+	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
@@ -202,8 +204,8 @@ func signArtifact(ctx context.Context, o SignOptions) (*Report, error) {
 		r.Signature = o.Signature
 		return r, nil
 	}
-	layer, err := oras.PushBytes(ctx, a.store, signing.BundleMediaType, data)
-	if err != nil {
+	layer := content.NewDescriptorFromBytes(signing.BundleMediaType, data)
+	if err := a.store.Push(ctx, layer, bytes.NewReader(data)); err != nil && !errors.Is(err, errdef.ErrAlreadyExists) {
 		return nil, fmt.Errorf("attach the signature: %w", err)
 	}
 	d, err := oras.PackManifest(ctx, a.store, oras.PackManifestVersion1_1, signing.BundleMediaType, oras.PackManifestOptions{

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -103,9 +103,9 @@ func TestKeys(t *testing.T) {
 	if _, err := SignKey(rand.Reader, newKey(t, elliptic.P224()), nil); !errors.Is(err, ErrKey) {
 		t.Errorf("P-224: %v", err)
 	}
-	r, _ := rsa.GenerateKey(rand.Reader, 2048)
-	if _, err := SignKey(rand.Reader, r, nil); !errors.Is(err, ErrKey) {
-		t.Errorf("RSA: %v", err)
+	_, ed, _ := ed25519.GenerateKey(rand.Reader)
+	if _, err := SignKey(rand.Reader, ed, nil); !errors.Is(err, ErrKey) {
+		t.Errorf("Ed25519: %v", err)
 	}
 	if _, err := SignKey(rand.Reader, lying{newKey(t, elliptic.P256()), newKey(t, elliptic.P256())}, []byte("x")); err == nil {
 		t.Error("a signature that does not verify was written")
@@ -130,8 +130,8 @@ func TestParseKeys(t *testing.T) {
 	}
 	spki, _ := x509.MarshalPKIXPublicKey(&k.PublicKey)
 	block := func(kind string, der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}) }
-	rsaKey, _ := rsa.GenerateKey(rand.Reader, 2048)
-	rsa8, _ := x509.MarshalPKCS8PrivateKey(rsaKey)
+	_, ed, _ := ed25519.GenerateKey(rand.Reader)
+	ed8, _ := x509.MarshalPKCS8PrivateKey(ed)
 	for _, row := range []struct {
 		name, passphrase string
 		data             []byte
@@ -144,7 +144,7 @@ func TestParseKeys(t *testing.T) {
 		{"no passphrase", "", block("ENCRYPTED PRIVATE KEY", enc), ErrPassphrase},
 		{"wrong passphrase", "Secret", block("ENCRYPTED PRIVATE KEY", enc), ErrPassphrase},
 		{"public", "", block("PUBLIC KEY", spki), ErrKey},
-		{"RSA", "", block("PRIVATE KEY", rsa8), ErrKey},
+		{"Ed25519", "", block("PRIVATE KEY", ed8), ErrKey},
 		{"damaged", "", block("PRIVATE KEY", p8[1:]), ErrKey},
 		{"nothing", "", nil, ErrKey},
 	} {
