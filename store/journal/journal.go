@@ -231,7 +231,10 @@ func (f *File) write() {
 			f.mu.Unlock()
 		}
 		if open {
-			time.Sleep(f.options.Every)
+			select {
+			case <-time.After(f.options.Every):
+			case <-f.stop:
+			}
 		}
 	}
 }

@@ -164,6 +164,12 @@ func TestFirstCallsTogether(t *testing.T) {
 		var mu sync.Mutex
 		var all sync.WaitGroup
 		start := make(chan struct{})
+		all.Go(func() { // a meter that is not charged yet may be swept at any moment
+			<-start
+			for range 50 {
+				l.Sweep(noon())
+			}
+		})
 		for range 8 {
 			all.Go(func() {
 				<-start

@@ -146,7 +146,7 @@ func (t *Table) take(in *reader, blob *strings.Builder) error {
 	if n > 0 {
 		p := &t.rows[n-1]
 		last := blob.String()[p.at:]
-		lastAccount, lastID := last[:p.account], last[p.account:uint32(p.account)+uint32(p.id)]
+		lastAccount, lastID := last[:p.account], last[p.account:int(p.account)+int(p.id)]
 		p.more = account == "" || account == lastAccount
 		switch {
 		case p.more && account != "":
@@ -169,7 +169,7 @@ func (t *Table) take(in *reader, blob *strings.Builder) error {
 	if uint64(blob.Len()+len(account)+len(id)+len(appeal)) >= maxBlob {
 		return errors.New("it holds more than a table can")
 	}
-	r.at, r.account, r.id, r.appeal = uint32(blob.Len()), uint16(len(account)), uint16(len(id)), uint16(len(appeal))
+	r.at, r.account, r.id, r.appeal = uint32(blob.Len()), uint8(len(account)), uint8(len(id)), uint8(len(appeal))
 	blob.WriteString(account)
 	blob.WriteString(id)
 	blob.WriteString(appeal)

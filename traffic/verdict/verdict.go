@@ -21,7 +21,8 @@ var ErrVerdict = errors.New("verdict is not valid")
 
 // Limits of what one verdict may hold.
 const (
-	maxText  = 1024    // bytes of each string of a verdict
+	maxName  = 255     // bytes of an account, an id and an appeal reference
+	maxText  = 1024    // bytes of each other string of a verdict
 	maxBlob  = 1 << 32 // bytes of all accounts, ids and appeal references of a table
 	maxRows  = 1 << 28
 	maxTerms = 1 << 24
@@ -40,16 +41,16 @@ type Table struct {
 	index   []uint32 // open addressing: 1 + the first row of an account; 0 when free. A power of two, at most half full
 }
 
-// row is one verdict: 40 bytes.
+// row is one verdict: 32 bytes.
 type row struct {
 	issued, expires int64 // Unix nanoseconds; noTime when not stated
 	at              uint32
-	account         uint16 // lengths, in bytes
-	id              uint16
-	appeal          uint16
-	more            bool // the next row is of the same account
 	group           uint32
 	terms           uint32
+	account         uint8 // lengths, in bytes
+	id              uint8
+	appeal          uint8
+	more            bool // the next row is of the same account
 }
 
 // terms are what many verdicts have in common.
@@ -98,7 +99,7 @@ func New(version uint64, made time.Time, verdicts []palladium.Verdict) (*Table, 
 		}
 		r := row{
 			issued: nanos(v.Issued), expires: v.Expires.UnixNano(), at: uint32(blob.Len()),
-			account: uint16(len(v.Account)), id: uint16(len(v.ID)), appeal: uint16(len(v.Appeal)),
+			account: uint8(len(v.Account)), id: uint8(len(v.ID)), appeal: uint8(len(v.Appeal)),
 		}
 		blob.WriteString(v.Account)
 		blob.WriteString(v.ID)
@@ -126,8 +127,7 @@ func intern[T comparable](known map[T]uint32, list *[]T, v T) uint32 {
 // check finds verdicts that a gateway could not apply.
 func check(v *palladium.Verdict) error {
 	for name, s := range map[string]string{
-		"account": v.Account, "id": v.ID, "campaign": v.Campaign, "stage": string(v.Stage), "reason": v.Reason,
-		"appeal": v.Appeal, "model": v.Model,
+		"campaign": v.Campaign, "stage": string(v.Stage), "reason": v.Reason, "model": v.Model,
 	} {
 		if len(s) > maxText {
 			return fmt.Errorf("its %s is longer than %d bytes", name, maxText)
@@ -136,6 +136,8 @@ func check(v *palladium.Verdict) error {
 	switch {
 	case v.Account == "":
 		return errors.New("it names no account")
+	case max(len(v.Account), len(v.ID), len(v.Appeal)) > maxName:
+		return fmt.Errorf("its account, its id or its appeal is longer than %d bytes", maxName)
 	case rank(v.Measure) < 0:
 		return fmt.Errorf("its measure %q is none of %s", clip(string(v.Measure)), measures())
 	case v.Reason == "" && v.Measure != palladium.MeasureObserve:

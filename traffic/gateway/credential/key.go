@@ -76,7 +76,7 @@ func (k *Key) State(now time.Time) string {
 
 // Limits of what a credential may say.
 const (
-	maxName = 256
+	maxName = 255
 	maxList = 256
 )
 
