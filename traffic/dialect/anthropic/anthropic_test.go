@@ -186,8 +186,10 @@ func TestRedact(t *testing.T) {
 }
 
 func FuzzScan(f *testing.F) {
-	f.Add([]byte(message()), int64(5))
-	f.Add([]byte(strings.ReplaceAll(message(), "\n", "\r")), int64(9))
+	for i, ev := range strings.SplitAfter(message(), "\n\n") {
+		f.Add([]byte(ev), int64(i))
+		f.Add([]byte(strings.ReplaceAll(ev, "\n", "\r")), int64(i))
+	}
 	f.Fuzz(func(t *testing.T, stream []byte, seed int64) {
 		show := func(s *wire.Scanner) string { return fmt.Sprintf("%+v %v %q", s.Tally, s.AtBoundary(), s.Answer()) }
 		whole := show(scan(true, string(stream)))

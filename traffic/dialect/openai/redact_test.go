@@ -141,8 +141,9 @@ func TestRedact(t *testing.T) {
 }
 
 func FuzzEdit(f *testing.F) {
-	f.Add([]byte(chat()), uint8(0), uint8(5), uint8(3))
-	f.Add([]byte(answers()), uint8(1), uint8(31), uint8(11))
+	for i, ev := range append(strings.SplitAfter(chat(), "\n\n"), strings.SplitAfter(answers(), "\n\n")...) {
+		f.Add([]byte(ev), uint8(i/10), uint8(31), uint8(i))
+	}
 	f.Add([]byte("data: {\"choices\":[{\"logprobs\":{\"a\":[1]}}]}\r\rdata: [DONE]\n\n"), uint8(0), uint8(7), uint8(1))
 	f.Fuzz(func(t *testing.T, stream []byte, e, flags, n uint8) {
 		endpoint := []wire.Endpoint{wire.Chat, wire.Responses}[e%2]
