@@ -20,6 +20,7 @@ const (
 	weightHonest   = 2.0 // of a row of an honest group: to accuse the honest is worse than to miss a campaign for a day
 	weightUnjudged = 0.3 // of a row that the score does not judge; it still shows what campaigns and honest groups do
 	folds          = 5
+	mostNats       = 3.0 // that one feature, over its whole range, may move the log-odds: none accuses or clears alone
 	// Augmented copies of each row beside the row itself, and steps, in cross-validation and for the weights.
 	copiesFold, stepsFold   = 3, 600
 	copiesFinal, stepsFinal = 4, 1500
@@ -275,7 +276,7 @@ func (d *design) fit(ctx context.Context, steps int) []float64 {
 		for j := range next {
 			next[j] = v[j] - rate*g[j]
 			if j > 0 {
-				next[j] = d.columns[j-1].term.project(next[j])
+				next[j] = d.columns[j-1].project(next[j])
 			}
 			move = max(move, math.Abs(next[j]-b[j]))
 			uphill += (v[j] - next[j]) * (next[j] - b[j])
@@ -295,12 +296,14 @@ func (d *design) fit(ctx context.Context, steps int) []float64 {
 	return b
 }
 
-func (t *term) project(v float64) float64 {
-	switch t.sign {
+// project returns the coefficient nearest to v that has the column's sign and keeps its whole range within mostNats.
+func (c *column) project(v float64) float64 {
+	most := mostNats * c.sd / max(c.term.hi-c.term.lo, 1e-9)
+	switch c.term.sign {
 	case up:
-		return max(v, 0)
+		return min(max(v, 0), most)
 	case down:
-		return min(v, 0)
+		return max(min(v, 0), -most)
 	}
 	return v
 }

@@ -20,7 +20,7 @@ type term struct {
 
 // Some features follow what the operator logs and whose text a world is made of more than who uses the accounts:
 // leaning on them is made to cost more.
-const swapFirm, swapLoose = 0.12, 0.30
+const swapFirm, swapLoose = 0.05, 0.12
 
 // terms gives the term of each feature by its name. DESIGN.md has the reason for each line.
 func terms() map[string]term {
@@ -38,7 +38,7 @@ func terms() map[string]term {
 		"system":    {down, -0.3, 0.2, swapLoose},
 		"tools":     {down, nan, nan, swapFirm},
 		"central":   {down, 0, 1, swapLoose},
-		"payer":     {down, 0, 1, swapFirm},
+		"payer":     {down, 0, 1, swapLoose},
 		"young":     {up, 0, 1, swapFirm},
 		"reasoning": {up, 0, nan, swapFirm},
 		"single":    {}, "templated": {}, "topical": {}, "fresh": {}, "length": {}, "varied": {}, "distinct": {}, // left out
