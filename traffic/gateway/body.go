@@ -28,7 +28,6 @@ func (x *exchange) readBody() *refusal {
 	}
 	ctl := http.NewResponseController(x.w)
 	_ = ctl.SetReadDeadline(x.start.Add(l.BodyTime)) // a test's writer has none
-	defer func() { _ = ctl.SetReadDeadline(time.Time{}) }()
 	size := firstRead
 	if n := r.ContentLength; n >= 0 {
 		size = int(min(n, firstRead))
@@ -52,11 +51,31 @@ func (x *exchange) readBody() *refusal {
 		}
 		if err == io.EOF {
 			x.body = buf
+			_ = ctl.SetReadDeadline(time.Time{})
 			return nil
 		}
 		if err != nil {
 			return unread(err)
 		}
+	}
+}
+
+// What is still read of the body of a request that is refused, and for how long.
+const (
+	lingerBytes = 1 << 20
+	lingerTime  = time.Second
+)
+
+// linger reads on, for a little while, the body of a request that is refused: most callers send all of it before they
+// look for an answer. It is bounded, since net/http would otherwise wait for the rest without an end.
+func (x *exchange) linger() {
+	r := x.r
+	if x.body != nil || r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		return
+	}
+	_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(lingerTime))
+	if len(r.Header["Expect"]) == 0 {
+		_, _ = io.CopyN(io.Discard, r.Body, lingerBytes) // whatever comes is of no use
 	}
 }
 

@@ -418,4 +418,3 @@ func TestTakesEffectAtOnce(t *testing.T) {
 		t.Errorf("status %d after %v", resp.StatusCode, time.Since(at))
 	}
 }
-

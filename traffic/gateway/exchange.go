@@ -76,6 +76,7 @@ type exchange struct {
 	edited    []byte       // memory of changed events
 	tail      []byte       // of a stream that passes by whole events: those that passed last, and the beginning of the next
 	past      int          // how much of tail has passed
+	begun     bool         // part of an event passed before whole events were waited for
 	context   uint64       // of what the caller wrote last, for the seals of the answer
 
 	mu        sync.Mutex

@@ -38,7 +38,9 @@ func (x *exchange) follow(p []byte) ([]byte, *refusal) {
 // wholeEvents follows a chunk event by event and returns the events that end in it. The bytes behind the last one are
 // held back, so that the stream can be ended, or an event left out, between two events.
 func (x *exchange) wholeEvents(p []byte, metered bool) ([]byte, *refusal) {
-	begun := x.tail == nil && !x.scan.AtBoundary() // part of an event has passed already
+	if x.tail == nil && x.edit == nil {
+		x.begun = !x.scan.AtBoundary()
+	}
 	x.tail = x.tail[:copy(x.tail, x.tail[x.past:])]
 	x.past, x.edited = 0, x.edited[:0]
 	all, at := p, 0
@@ -55,7 +57,7 @@ func (x *exchange) wholeEvents(p []byte, metered bool) ([]byte, *refusal) {
 			break
 		}
 		if metered && !x.draw() {
-			if begun {
+			if x.begun {
 				safe = at
 			}
 			x.tail, x.stopped = x.tail[:0], true
@@ -70,7 +72,14 @@ func (x *exchange) wholeEvents(p []byte, metered bool) ([]byte, *refusal) {
 			}
 			copied = at
 		}
-		safe, begun = at, false
+		safe, x.begun = at, false
+	}
+	if x.begun {
+		return all, nil // the rest of an event of which a part has passed; nothing is held back yet
+	}
+	if len(all)-safe > giantEvent {
+		x.begun = true
+		safe = len(all)
 	}
 	if len(x.tail) > 0 {
 		x.past = safe
@@ -79,6 +88,9 @@ func (x *exchange) wholeEvents(p []byte, metered bool) ([]byte, *refusal) {
 	}
 	return x.joined(all[copied:safe]), nil
 }
+
+// giantEvent is how much of an event is held back before it is passed on unfinished: it is an answer, not its usage.
+const giantEvent = 128 << 10
 
 // joined returns what was edited and what follows it. Where nothing was edited, nothing is copied.
 func (x *exchange) joined(rest []byte) []byte {
@@ -98,6 +110,9 @@ func (x *exchange) withoutUsage(dst, event []byte) ([]byte, error) {
 	at := bytes.Index(event, []byte(usageName))
 	rest := bytes.TrimLeft(event[at+len(usageName):], " ")
 	if !bytes.HasPrefix(rest, []byte("null")) {
+		if x.begun { // a part of it has passed
+			return append(dst, event...), nil
+		}
 		return x.edit.Write(dst, event)
 	}
 	rest = rest[len("null"):]
@@ -110,9 +125,9 @@ func (x *exchange) withoutUsage(dst, event []byte) ([]byte, error) {
 	return append(append(dst, kept...), rest...), nil
 }
 
-// tokens is what the answer has cost so far, as far as it shows: an event brings at least one token, and eight bytes of
-// output are hardly ever fewer than one.
-func (x *exchange) tokens() int64 { return max(int64(x.scan.Deltas), x.scan.Bytes/8) }
+// tokens is what the answer has cost so far, as far as it shows: one for each event that brings output. An upstream that
+// puts several into one event is bounded by the max_tokens that it was sent.
+func (x *exchange) tokens() int64 { return int64(x.scan.Deltas) }
 
 // draw takes from the reservation what the events since the last draw have cost; false when it is used up.
 func (x *exchange) draw() bool {

@@ -27,6 +27,7 @@ func (f *refusal) wire(id requestID) *wire.Refusal {
 
 // refuse answers with f in the caller's dialect.
 func (x *exchange) refuse(f *refusal) {
+	x.linger()
 	h := x.w.Header()
 	clear(h)
 	id := x.id.String()

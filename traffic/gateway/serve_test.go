@@ -312,6 +312,19 @@ func TestUpstreamSees(t *testing.T) {
 	}
 }
 
+// An event larger than anything that is held back passes too, whether or not its usage is hidden or counted.
+func TestGiantEvent(t *testing.T) {
+	r := start(t, nil)
+	for path, body := range map[string]string{"/v1/chat/completions": chatStream, "/v1/messages": messages} {
+		body = strings.Replace(body, `"max_tokens":20`, `"max_tokens":1000000`, 1)
+		h := []string{"X-Upstream-Fault", "body=3000000"}
+		want := text(t, r.sendTo(r.up.URL, context.Background(), path, body, h...))
+		if got := text(t, r.send(path, body, h...)); got != want || len(got) < 1_000_000 {
+			t.Errorf("%s: %d bytes, wanted %d; ends with %s", path, len(got), len(want), tail(got))
+		}
+	}
+}
+
 // A caller that leaves, before or after the first token, has the upstream stop within 50 ms.
 func TestCancels(t *testing.T) {
 	r := start(t, nil)
