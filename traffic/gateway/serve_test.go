@@ -410,7 +410,7 @@ func TestCloseDelimitedCut(t *testing.T) {
 
 // Thousands of fast streams and bodies come through whole, at several widths (golang/go#40747).
 func TestNeverTruncates(t *testing.T) {
-	n := 1500
+	n := 800
 	if testing.Short() {
 		n = 300
 	}

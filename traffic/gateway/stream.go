@@ -19,7 +19,9 @@ var errCaller = errors.New("the caller left")
 // streamBody passes events on: one write and one flush for each read of the upstream. Bytes pass as they are unless
 // policy changes the stream.
 func (x *exchange) streamBody(body io.Reader) error {
-	x.events = x.scanned
+	x.mu.Lock()
+	x.events, x.between = x.scanned, x.scanned
+	x.mu.Unlock()
 	if x.scanned && x.redaction.Any() {
 		x.edit = new(wire.Editor)
 		x.edit.Reset(x.dialect(), x.route.Kind, x.redaction)
