@@ -282,7 +282,7 @@ func (k *Keys) Revoke(now time.Time, id, reason string) (*Key, error) {
 		default:
 			key = key.clone()
 		}
-		key.Revoked, key.Reason, key.Digests = now.UTC().Truncate(time.Second), reason, nil
+		key.Revoked, key.Reason = now.UTC().Truncate(time.Second), reason
 		return key, nil
 	})
 	if err != nil {

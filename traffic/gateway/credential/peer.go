@@ -86,6 +86,7 @@ func newPeers(ctx context.Context, c *Config) (*peers, error) {
 			return nil, fmt.Errorf("credentials: spiffe: trust_domain: %w", err)
 		}
 		if sc.WorkloadAPI != "" {
+			keep(&d.fail, errors.New("workload API has not answered yet"))
 			go p.follow(ctx, d)
 		} else {
 			if err := d.load(); err != nil {
@@ -139,7 +140,6 @@ func (d *domain) load() error {
 
 // follow keeps the bundle of d up to date from the Workload API.
 func (p *peers) follow(ctx context.Context, d *domain) {
-	keep(&d.fail, errors.New("workload API has not answered yet"))
 	for ctx.Err() == nil {
 		s, err := workloadapi.NewBundleSource(ctx, workloadapi.WithClientOptions(workloadapi.WithAddr(d.config.WorkloadAPI)))
 		if err != nil {
