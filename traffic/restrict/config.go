@@ -25,8 +25,8 @@ type Rule struct {
 	Fields map[string]Action `yaml:"fields,omitempty"`
 	// Unknown is for top-level fields that no dialect knows: allow, strip or refuse.
 	Unknown *Action `yaml:"unknown,omitempty"`
-	// Reasoning is what happens to reasoning text: pass, summarise (by the upstream's own option; what is not a summary is
-	// withheld) or withhold.
+	// Reasoning is what happens to reasoning text: pass, summarise or withhold. Summaries are the upstream's own: of the
+	// responses API, and of the messages API where the upstream heeds thinking.display. Anything else is withheld.
 	Reasoning string `yaml:"reasoning,omitempty"`
 	// Decimals is to how many digits after the point embeddings are rounded; -1 passes them as they are.
 	Decimals *int `yaml:"embedding_decimals,omitempty"`

@@ -256,29 +256,36 @@ func (d *decider) reasoning() {
 	d.into.Redaction.Summaries = d.t.reasoning == summarise && d.r.Endpoint != wire.Chat
 	for i := range d.r.Asks {
 		ask := &d.r.Asks[i]
-		if ask.Feature != wire.Reasoning {
+		switch ask.Feature {
+		case wire.Logprobs, wire.TopLogprobs, wire.Internals: // they spell out the tokens of the reasoning too
+			d.strip(ask)
+			continue
+		case wire.Reasoning:
+		default:
 			continue
 		}
 		switch {
 		case ask.Name == "separate_reasoning", ask.Name == "reasoning_format": // reasoning could come as answer text
 			d.strip(ask)
 		case d.t.reasoning == summarise && ask.Name == "thinking":
-			d.option(ask, "display", "summarized")
+			d.option(ask, "display", "summarized", "omitted")
 		case d.t.reasoning == summarise && ask.Name == "reasoning" && d.r.Endpoint == wire.Responses:
-			d.option(ask, "summary", "auto")
+			d.option(ask, "summary", "auto", "concise", "detailed")
 		}
 	}
 }
 
-// option sets an option of the object that an ask has for its value, unless it is there.
-func (d *decider) option(ask *wire.Ask, name, value string) {
+// option sets an option of the object that an ask has for its value, unless it has that value or one of the others.
+func (d *decider) option(ask *wire.Ask, name, value string, others ...string) {
 	var inner wire.Document
 	var p wire.Patch
 	if inner.Read(ask.Value.Of(d.r.Body)) != nil {
 		return
 	}
-	if i := inner.Find(name); i >= 0 && inner.Members[i].Kind != 'n' {
-		return
+	if i := inner.Find(name); i >= 0 && inner.Members[i].Kind == '"' {
+		if has := wire.Unquote(inner.Members[i].Value.Of(inner.Body)); has == value || slices.Contains(others, has) {
+			return
+		}
 	}
 	p.Set(&inner, name, []byte(`"`+value+`"`))
 	d.into.Patch.Replace(ask.Value, p.Apply(nil, &inner))

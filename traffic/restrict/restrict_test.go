@@ -108,6 +108,8 @@ func TestDecide(t *testing.T) {
 			rd: wire.Redaction{Logprobs: true, Reasoning: true}},
 		{name: "what is refused stays so", rules: `rules: [{features: {n: refuse}}]`, less: true, body: `{"model":"m","n":3}`, want: "restrict.n"},
 		{name: "reasoning withheld", rules: `rules: [{reasoning: withhold}]`, body: `{"model":"m","separate_reasoning":false}`, want: `{"model":"m"}`, rd: wire.Redaction{Reasoning: true}},
+		{name: "nor does it show in probabilities", rules: `rules: [{reasoning: withhold, features: {logprobs: allow, top_logprobs: cap 5, internals: allow}}]`,
+			body: `{"model":"m","logprobs":true,"top_logprobs":9,"return_token_ids":true}`, want: `{"model":"m"}`, rd: wire.Redaction{Logprobs: true, Reasoning: true, Hidden: true}},
 		{name: "reasoning passed", body: `{"model":"m","separate_reasoning":false}`, want: `{"model":"m","separate_reasoning":false}`},
 		{name: "counting tokens", e: wire.CountTokens, body: `{"model":"m","n":500}`, want: `{"model":"m","n":500}`},
 	} {
@@ -141,6 +143,8 @@ func TestReasoningOptions(t *testing.T) {
 			`{"model":"m","thinking":{"display":"summarized","type":"enabled","budget_tokens":9}}`},
 		{wire.Messages, "thinking", `{"model":"m","thinking":{"type":"enabled","display":"omitted"}}`, `{"type":"enabled","display":"omitted"}`,
 			`{"model":"m","thinking":{"type":"enabled","display":"omitted"}}`},
+		{wire.Messages, "thinking", `{"model":"m","thinking":{"type":"enabled","display":"full"}}`, `{"type":"enabled","display":"full"}`,
+			`{"model":"m","thinking":{"type":"enabled","display":"summarized"}}`},
 		{wire.Responses, "reasoning", `{"model":"m","reasoning":{"effort":"high"}}`, `{"effort":"high"}`, `{"model":"m","reasoning":{"summary":"auto","effort":"high"}}`},
 		{wire.Chat, "reasoning", `{"model":"m","reasoning":{"effort":"high"}}`, `{"effort":"high"}`, `{"model":"m","reasoning":{"effort":"high"}}`},
 	} {
@@ -278,6 +282,9 @@ func FuzzDecide(f *testing.F) {
 			if suits(names()[name], a) == nil {
 				c.Rules[0].Features[name] = a
 			}
+		}
+		if choice&2 > 0 {
+			c.Rules[0].Reasoning = "withhold"
 		}
 		p, err := New(c)
 		if err != nil {
