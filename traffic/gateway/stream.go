@@ -28,7 +28,7 @@ func (x *exchange) streamBody(body io.Reader) error {
 		if x.hides = x.redaction == (wire.Redaction{UsageChunk: true}); x.hides {
 			held := x.g.chunks.Get().(*[chunkSize]byte)
 			defer x.g.chunks.Put(held)
-			x.tail = held[:0]
+			x.tail, x.past = held[:0], 0
 		}
 	}
 	kept := x.g.chunks.Get().(*[chunkSize]byte)
