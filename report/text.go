@@ -39,9 +39,7 @@ func Text(w io.Writer, r *palladium.Report, o Options) error {
 	p := newPrinter(o)
 	p.buf.WriteString(p.bold(headline(r)) + "\n") // one line whatever the width: programs look at it too
 	p.say(0, p.faint(scope(r)))
-	for _, n := range o.Notes {
-		p.say(0, sentence(capital(prose(n))))
-	}
+	p.say(0, strings.Join(sentences(o.Notes), " "))
 	d := datesOf(r.Window.From, r.Window.To)
 	full := cmp.Or(o.Full, 12)
 	var brief, watch []*palladium.Campaign

@@ -277,3 +277,15 @@ func TestExplainWhatIsNotThere(t *testing.T) {
 		}
 	}
 }
+
+func TestNotes(t *testing.T) {
+	notes := []string{"too few accounts to calibrate (2): nothing can be listed", "a file goes on\x1b[2J"}
+	want := "Too few accounts to calibrate (2): nothing can be listed. A file goes on"
+	if out := flat(textOf(t, sample(12), Options{Notes: notes})); !strings.Contains(out, want) || strings.Contains(out, "\x1b") {
+		t.Errorf("no note in %s", out)
+	}
+	var b strings.Builder
+	if err := HTML(&b, sample(12), Meta{Notes: notes}); err != nil || !strings.Contains(b.String(), want) {
+		t.Errorf("no note on the page: %v", err)
+	}
+}

@@ -73,11 +73,8 @@ type campaignView struct {
 func newPage(r *palladium.Report, m Meta) *pageView {
 	full := dates{}
 	v := &pageView{
-		Symbols: symbols(), Headline: headline(r), Scope: scope(r), From: full.day(r.Window.From), To: full.day(r.Window.To),
+		Symbols: symbols(), Headline: headline(r), Scope: strings.Join(append([]string{scope(r)}, sentences(m.Notes)...), " "), From: full.day(r.Window.From), To: full.day(r.Window.To),
 		Act: "act", Review: "review", Watch: "watch", Footer: footer(m),
-	}
-	for _, n := range m.Notes {
-		v.Scope += " " + sentence(capital(prose(n)))
 	}
 	d := datesOf(r.Window.From, r.Window.To)
 	shown := min(len(r.Campaigns), maxSections)
