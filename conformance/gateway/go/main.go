@@ -82,7 +82,7 @@ func (s *setting) left(tag string, at time.Time) result {
 		if n := len(all); n > 0 && (all[n-1].Outcome != "running" || time.Now().After(until)) {
 			late := all[n-1].Ended.Sub(at)
 			fmt.Fprintf(os.Stderr, "# %s %s: cancelled %d ms after the caller left\n", s.road, tag, late.Milliseconds())
-			return result{"outcome": all[n-1].Outcome, "soon": late < 500*time.Millisecond, "attempts": n}
+			return result{"outcome": all[n-1].Outcome, "soon": late < time.Second, "attempts": n}
 		}
 		if time.Now().After(until) {
 			return result{"outcome": "never seen"}
@@ -156,7 +156,13 @@ func abort(s *setting, c client, ctx context.Context) result {
 		o := s.call(c.name(), "abort", fault)
 		ctx, cancel := context.WithCancel(ctx)
 		var at time.Time
-		time.AfterFunc(150*time.Millisecond, func() { at = time.Now(); cancel() })
+		go func() {
+			for until := time.Now().Add(5 * time.Second); len(s.seen(o.tag)) == 0 && time.Now().Before(until); {
+				time.Sleep(20 * time.Millisecond)
+			}
+			at = time.Now()
+			cancel()
+		}()
 		said := attempt(c, func() (any, error) { return c.read(ctx, s, o, "long", always) })
 		out[what] = result{"told": said, "seen": s.left(o.tag, at)}
 	}
@@ -167,7 +173,7 @@ func slow(s *setting, c client, ctx context.Context) result {
 	o := s.call(c.name(), "slow", "first=700ms,quiet=500ms,pace=30ms,tokens=15,ping=200ms")
 	out := result{"slow": attempt(c, func() (any, error) { return c.read(ctx, s, o, "slowly", always) })}
 	o = s.call(c.name(), "slow", "first=5s")
-	ctx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	out["timeout"] = attempt(c, func() (any, error) { return c.whole(ctx, s, o, "slowly") })
 	out["upstream"] = s.left(o.tag, time.Now())

@@ -2,7 +2,7 @@
 import { createAnthropic } from "@ai-sdk/anthropic";
 import { createOpenAI } from "@ai-sdk/openai";
 import { embedMany, generateObject, generateText, jsonSchema, streamText, tool } from "ai";
-import { attempt, base, big, clock, digest, ended, key, left, many, model, run, seen, setting, sleep, statuses, weather } from "./harness.mjs";
+import { arrived, attempt, base, big, clock, digest, ended, key, left, many, model, run, seen, setting, sleep, statuses, weather } from "./harness.mjs";
 
 const name = "ai-sdk";
 const openai = createOpenAI({ baseURL: `${base}/v1`, apiKey: key });
@@ -72,7 +72,7 @@ run(name, {
         const a = ask(m, "abort", "long", fault, { abortSignal: control.signal });
         const pending = attempt(() => read(a.args, stop));
         if (stop === 3) await pending;
-        else await sleep(150);
+        else await arrived(a.tag);
         const at = Date.now();
         control.abort();
         out[what] = await left(a.tag, at);
@@ -83,7 +83,7 @@ run(name, {
   "slow upstream": () =>
     each(async (m) => {
       const slow = await read(ask(m, "slow", "slowly", "first=700ms,quiet=500ms,pace=30ms,tokens=10,ping=200ms").args);
-      const a = ask(m, "slow", "slowly", "first=5s", { abortSignal: AbortSignal.timeout(300) });
+      const a = ask(m, "slow", "slowly", "first=5s", { abortSignal: AbortSignal.timeout(1000) });
       return { slow, timeout: await attempt(() => generateText(a.args)), upstream: (await ended(a.tag)).map((q) => q.outcome) };
     }),
   "cut upstream": () =>

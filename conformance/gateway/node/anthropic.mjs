@@ -1,6 +1,6 @@
 // The cases with the @anthropic-ai/sdk package: messages, count_tokens, models.
 import Anthropic from "@anthropic-ai/sdk";
-import { attempt, base, big, clock, digest, ended, key, left, many, model, run, seen, setting, sleep, statuses, weather } from "./harness.mjs";
+import { arrived, attempt, base, big, clock, digest, ended, key, left, many, model, run, seen, setting, sleep, statuses, weather } from "./harness.mjs";
 
 const name = "anthropic-node";
 const call = (what, fault, more = {}) => {
@@ -101,7 +101,8 @@ run(name, {
         const r = await a.client.messages.create({ ...say("long"), stream }, { signal: control.signal });
         return stream ? read(r) : r;
       });
-      await sleep(150);
+      await arrived(a.tag);
+      await sleep(50);
       const at = Date.now();
       control.abort();
       out[what] = { seen: await left(a.tag, at), told: await pending };
@@ -111,7 +112,7 @@ run(name, {
   async "slow upstream"() {
     const slow = await read(await call("slow", "first=1200ms,quiet=800ms,pace=30ms,tokens=20").client.messages.create({ ...say("slowly"), stream: true }));
     const pinged = await call("slow", "quiet=900ms,tokens=5,ping=200ms").client.messages.stream(say("slowly")).finalMessage();
-    const a = call("slow", "first=5s", { timeout: 300 });
+    const a = call("slow", "first=5s", { timeout: 1000 });
     const timeout = await attempt(() => a.client.messages.create(say("slowly")));
     return { slow, pinged: pinged.content, timeout, upstream: (await ended(a.tag)).map((q) => q.outcome) };
   },

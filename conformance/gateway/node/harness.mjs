@@ -34,6 +34,12 @@ export async function ended(tag, ms = 3000) {
   }
 }
 
+// arrived waits until the upstream has seen a request marked with tag.
+export async function arrived(tag) {
+  const until = Date.now() + 5000;
+  while ((await seen(tag)).length === 0 && Date.now() < until) await sleep(20);
+}
+
 // left says how the upstream saw a caller leave at the time `at`, and tells on standard error how fast.
 export async function left(tag, at) {
   const all = await ended(tag);
@@ -41,7 +47,7 @@ export async function left(tag, at) {
   if (!q) return { outcome: "never seen" };
   const ms = new Date(q.ended).getTime() - at;
   console.error(`# ${road} ${tag}: cancelled ${ms.toFixed(0)} ms after the caller left`);
-  return { outcome: q.outcome, soon: ms < 500, attempts: all.length };
+  return { outcome: q.outcome, soon: ms < 1000, attempts: all.length };
 }
 
 // statuses that the gateway passes on. Not 401: an upstream that does not know the gateway's own key is no fault of the

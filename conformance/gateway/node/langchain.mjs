@@ -2,7 +2,7 @@
 import { ChatAnthropic } from "@langchain/anthropic";
 import { HumanMessage, ToolMessage } from "@langchain/core/messages";
 import { ChatOpenAI, OpenAIEmbeddings } from "@langchain/openai";
-import { attempt, base, big, coarse, digest, ended, key, left, many, model, run, seen, setting, sleep, statuses, weather } from "./harness.mjs";
+import { arrived, attempt, base, big, coarse, digest, ended, key, left, many, model, run, seen, setting, sleep, statuses, weather } from "./harness.mjs";
 
 const name = "langchain";
 const makers = {
@@ -69,7 +69,7 @@ run(name, {
         const a = open("abort", fault);
         const pending = attempt(() => read(a.chat, "long", stop, { signal: control.signal }));
         if (stop === 3) await pending;
-        else await sleep(150);
+        else await arrived(a.tag);
         const at = Date.now();
         control.abort();
         out[what] = await left(a.tag, at);
@@ -81,7 +81,7 @@ run(name, {
     each(async (open) => {
       const slow = await read(open("slow", "first=700ms,quiet=500ms,pace=30ms,tokens=10,ping=200ms").chat, "slowly");
       const a = open("slow", "first=5s");
-      return { slow, timeout: await attempt(async () => (await a.chat.invoke("slowly", { timeout: 300 })).text), upstream: (await ended(a.tag)).map((q) => q.outcome) };
+      return { slow, timeout: await attempt(async () => (await a.chat.invoke("slowly", { timeout: 1000 })).text), upstream: (await ended(a.tag)).map((q) => q.outcome) };
     }),
   "cut upstream": () =>
     each(async (open) => ({

@@ -1,6 +1,6 @@
 // The cases with the openai package: chat completions, responses, completions, embeddings, models.
 import OpenAI from "openai";
-import { attempt, base, big, clock, coarse, digest, ended, key, left, many, model, run, seen, setting, sleep, statuses, weather } from "./harness.mjs";
+import { arrived, attempt, base, big, clock, coarse, digest, ended, key, left, many, model, run, seen, setting, sleep, statuses, weather } from "./harness.mjs";
 
 const name = "openai-node";
 const call = (what, fault, more = {}) => {
@@ -119,7 +119,8 @@ run(name, {
         const r = await a.client.chat.completions.create({ ...say("long"), stream }, { signal: control.signal });
         return stream ? read(r) : r;
       });
-      await sleep(150);
+      await arrived(a.tag);
+      await sleep(50);
       const at = Date.now();
       control.abort();
       out[what] = { seen: await left(a.tag, at), told: await pending };
@@ -128,7 +129,7 @@ run(name, {
   },
   async "slow upstream"() {
     const slow = await read(await call("slow", "first=1200ms,quiet=800ms,pace=30ms,tokens=20,ping=200ms").client.chat.completions.create({ ...say("slowly"), stream: true }));
-    const a = call("slow", "first=5s", { timeout: 300 });
+    const a = call("slow", "first=5s", { timeout: 1000 });
     const timeout = await attempt(() => a.client.chat.completions.create(say("slowly")));
     return { slow, timeout, upstream: (await ended(a.tag)).map((q) => q.outcome) };
   },

@@ -53,7 +53,7 @@ def left(tag, at):
         return {"outcome": q["outcome"]}
     then = time.mktime(time.strptime(m[1], "%Y-%m-%dT%H:%M:%S")) - time.timezone + float(m[2] or 0)
     print(f"# {ROAD} {tag}: cancelled {1000 * (then - at):.0f} ms after the caller left", file=sys.stderr)
-    return {"outcome": q["outcome"], "soon": then - at < 0.5}
+    return {"outcome": q["outcome"], "soon": then - at < 1}
 
 
 def failure(e):
@@ -230,8 +230,8 @@ def abort(c):
     c.read(client, "long", stop=3)
     out = {"mid": left(tag, time.time())}
     for what, fault in (("before", "first=30s"), ("quiet", "quiet=30s")):
-        tag, client = c.call("abort", fault, timeout=0.3)
-        at = time.time() + 0.3
+        tag, client = c.call("abort", fault, timeout=1)
+        at = time.time() + 1
         told = attempt(lambda: c.read(client, "long"))
         out[what] = {"told": told, "seen": left(tag, at)}
     return out
@@ -239,7 +239,7 @@ def abort(c):
 
 def slow(c):
     paced = c.read(c.call("slow", "first=700ms,quiet=500ms,pace=30ms,tokens=15,ping=200ms")[1], "slowly")
-    tag, client = c.call("slow", "first=5s", timeout=0.3)
+    tag, client = c.call("slow", "first=5s", timeout=1)
     return {"slow": paced, "timeout": attempt(lambda: c.whole(client, "slowly")), "upstream": [q["outcome"] for q in ended(tag)]}
 
 
