@@ -103,18 +103,10 @@ func (c *Cache) readKey() error {
 	path := filepath.Join(c.dir, cacheKeyName)
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		key := make([]byte, sha256.Size)
-		_, _ = rand.Read(key) // never fails
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if errors.Is(err, fs.ErrExist) {
-			return c.readKey() // another run has just made one
-		}
-		if err != nil {
+		if err := makeKey(path); err != nil && !errors.Is(err, fs.ErrExist) { // another run may have just made one
 			return err
 		}
-		c.key = key
-		_, err = f.Write(key)
-		return errors.Join(err, f.Close())
+		info, err = os.Stat(path)
 	}
 	if err != nil {
 		return err
@@ -129,6 +121,18 @@ func (c *Cache) readKey() error {
 		return fmt.Errorf("its key %s has %d bytes, not %d: remove the directory", path, len(c.key), sha256.Size)
 	}
 	return nil
+}
+
+// makeKey writes a new key, whole and never over one that is there.
+func makeKey(path string) error {
+	key := make([]byte, sha256.Size)
+	_, _ = rand.Read(key) // never fails
+	temp := path + "." + rand.Text()
+	defer os.Remove(temp)
+	if err := replaceFile(temp, 0o600, key); err != nil {
+		return err
+	}
+	return os.Link(temp, path)
 }
 
 func (c *Cache) mac(purpose []byte, parts ...[]byte) []byte {

@@ -295,10 +295,33 @@ func readSmall(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
+// temporary is the pattern of the names under which a file is written before it is put in its place.
+func temporary(path string) string { return "." + filepath.Base(path) + ".*.tmp" }
+
+// sweep removes what a run that was killed while it wrote the file at path left beside it. In a model it would be a file
+// that nobody signed.
+func sweep(path string) {
+	left, err := filepath.Glob(filepath.Join(quoteGlob(filepath.Dir(path)), quoteGlob("."+filepath.Base(path)+".")+"*.tmp"))
+	if err != nil {
+		return
+	}
+	for _, p := range left {
+		_ = os.Remove(p) // what stays is told of as a file of the model
+	}
+}
+
+// quoteGlob has filepath.Glob take s as it is.
+func quoteGlob(s string) string {
+	if runtime.GOOS == "windows" { // has no escapes
+		return s
+	}
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(s)
+}
+
 // replaceFile writes a file whole or not at all, so that others can read it: beside it under another name, forced to
 // disk, then renamed.
 func replaceFile(path string, mode os.FileMode, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	f, err := os.CreateTemp(filepath.Dir(path), temporary(path))
 	if err != nil {
 		return err
 	}

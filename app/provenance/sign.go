@@ -68,6 +68,7 @@ func Sign(ctx context.Context, o SignOptions) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	sweep(path)
 	r, data, err := signModel(ctx, m, within, &o)
 	kept := o.Reading.keep(err == nil)
 	if err != nil {

@@ -151,6 +151,7 @@ func TestAttacks(t *testing.T) {
 		{name: "an empty file, with shards", sign: SignOptions{Method: manifest.Shards, ShardSize: 3}, change: put("b/__init__.py", ""), says: "an empty file, which shards cannot state"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
 			b := newBench(t, small())
 			if row.sign.Method == manifest.Shards {
 				b.write(t, "a/__init__.py", "#")
