@@ -18,6 +18,9 @@ import (
 // TestFilesThatBeginAlike have the same accounts at their heads, a few or more than an identity sees.
 func TestFilesThatBeginAlike(t *testing.T) {
 	for _, accounts := range []int{0, 1, 3000} {
+		if accounts > 1 && testing.Short() {
+			continue
+		}
 		for _, how := range []string{"", "gzip", "zstd"} {
 			t.Run(fmt.Sprint(accounts, how), func(t *testing.T) {
 				var head strings.Builder

@@ -170,6 +170,9 @@ type iotest struct {
 func (i iotest) Read(p []byte) (int, error) { return i.r.Read(p[:min(len(p), 1+i.rnd.IntN(20))]) }
 
 func TestSeenForgetsTheOldest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes in three million ids")
+	}
 	var s Seen
 	hash := func(i uint64) uint64 { return (i + 1) * 0x9e3779b97f4a7c15 }
 	const n = 3 * generation
