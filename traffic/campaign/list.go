@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/internal/stats"
 	"github.com/palladium-guard/palladium/internal/stats/collision"
 )
 
@@ -37,6 +38,29 @@ func prompts(pop Population, accounts []uint32) [][]uint32 {
 	return out
 }
 
+// fresh is the most that a usual member of a group of its own prompts repeats of what others sent before, retries
+// included, and stale the least that the user of a list does.
+const (
+	fresh = 0.15
+	stale = 0.5
+)
+
+// repeaters returns the positions of accounts that mostly send what some account had sent before, where the usual one of
+// the set hardly does: the users of a list, whoever else uses it.
+func repeaters(pop Population, accounts []uint32) (out []int) {
+	shares := make([]float64, len(accounts))
+	for i, a := range accounts {
+		p := pop.Profile(a)
+		if shares[i] = float64(p.Repeats) / float64(max(p.Exchanges, 1)); shares[i] >= stale {
+			out = append(out, i)
+		}
+	}
+	if len(out) == 0 || stats.Median(shares) > fresh {
+		return nil
+	}
+	return out
+}
+
 // unlist lets go of members that use one list among members who do not: evaluators of a public benchmark beside a
 // campaign whose tasks or wording come near it. They take no part in the tests either.
 func (t *Tracker) unlist(g *Group, pop Population) {
@@ -44,7 +68,7 @@ func (t *Tracker) unlist(g *Group, pop Population) {
 		return
 	}
 	accounts, _ := g.Members()
-	gone := collision.Users(prompts(pop, accounts))
+	gone := append(collision.Users(prompts(pop, accounts)), repeaters(pop, accounts)...)
 	if len(gone) == 0 {
 		return
 	}

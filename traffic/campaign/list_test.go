@@ -102,3 +102,41 @@ func TestUsersOfAListAreLetGo(t *testing.T) {
 		t.Errorf("%d of a campaign of 30 are left", len(g.members))
 	}
 }
+
+// Accounts that repeat what others sent are told from a campaign whose prompts are its own, not within one that repeats.
+func TestRepeaters(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		own, users float64 // share of repeats
+		n, of      int     // users of all
+		want       int
+	}{
+		{"evaluators beside a campaign", 0.05, 0.95, 10, 40, 10},
+		{"nearly half", 0.1, 0.6, 19, 40, 19},
+		{"more than half", 0.1, 0.9, 21, 40, 0},
+		{"a campaign that draws from a list", 0.6, 0.95, 10, 40, 0},
+		{"retries", 0.05, 0.3, 10, 40, 0},
+		{"none", 0, 0, 0, 40, 0},
+	} {
+		pop := repeating{profiles: make([]palladium.Profile, c.of)}
+		for i := range pop.profiles {
+			share := c.own
+			if i < c.n {
+				share = c.users
+			}
+			pop.profiles[i].Exchanges, pop.profiles[i].Repeats = 100, uint32(100*share)
+		}
+		got := repeaters(pop, numbers(0, uint32(c.of)))
+		if len(got) != c.want || c.want > 0 && got[len(got)-1] != c.n-1 {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+// repeating is a population of made-up profiles.
+type repeating struct {
+	Population
+	profiles []palladium.Profile
+}
+
+func (p repeating) Profile(a uint32) *palladium.Profile { return &p.profiles[a] }
