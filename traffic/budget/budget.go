@@ -147,8 +147,6 @@ func (a Amount) counts() counts { return counts{a.Requests, a.Input, a.Output} }
 
 func (c counts) amount() Amount { return Amount{c[Requests], c[Input], c[Output]} }
 
-func (c *counts) zero() bool { return *c == counts{} }
-
 // add adds o, saturating at both ends of what a counter holds.
 func (c *counts) add(o counts) {
 	for i, v := range o {

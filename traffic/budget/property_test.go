@@ -16,7 +16,6 @@ type memory struct {
 	records [][]byte
 	durable int
 	down    bool
-	slow    *rand.Rand
 }
 
 func (m *memory) Append(record []byte) (uint64, error) {

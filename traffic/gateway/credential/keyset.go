@@ -222,7 +222,7 @@ func (s *keySet) status(now time.Time) error {
 // the token's kid among those that are held; for a kid that is not known one attempt to fetch newer keys is waited for,
 // a quarter of a second at most, and not within five seconds of the last attempt.
 func (s *keySet) VerifySignature(ctx context.Context, text string) ([]byte, error) {
-	token, err := jose.ParseSigned(text, s.algorithms)
+	token, err := jose.ParseSignedCompact(text, s.algorithms)
 	if err != nil || len(token.Signatures) != 1 {
 		return nil, gateway.ErrCredential
 	}
