@@ -199,7 +199,7 @@ func reverseProxy(addr, upstream string) error {
 }
 
 // openPalladium starts the gateway as shipped, with everything on: a key, the default request policy, budgets with their
-// journal, a verdict table of 100,000 accounts, and observation.
+// journal, an empty verdict table, and observation.
 func openPalladium(ctx context.Context, o options, dir string, f *fleet) (*target, error) {
 	t := &target{name: "Palladium", exact: true, addr: free()}
 	f.keys = filepath.Join(dir, "keys.jsonl")
