@@ -2,12 +2,15 @@ package signing
 
 import (
 	"crypto/x509"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sigstore/sigstore-go/pkg/root"
 )
 
 // vectors returns the folder of the public test vectors, beside the repository.
@@ -141,5 +144,54 @@ func TestSpecificationVectors(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Sigstore signers are known by identity and issuer, both of them and exactly.
+func TestSigstoreIdentity(t *testing.T) {
+	dir := vectors(t)
+	good := referenceTrust(t, dir)
+	if good.Sigstore == nil {
+		t.Skip("no trusted root")
+	}
+	data := readFile(t, dir, "reference", "v1.1.0-sigstore", "model.sig")
+	for name, change := range map[string]func(*Trust){
+		"another identity":     func(t *Trust) { t.Identity = "somebody@us.ibm.com" },
+		"another issuer":       func(t *Trust) { t.Issuer = "https://accounts.example.com" },
+		"part of the identity": func(t *Trust) { t.Identity = "stefanb" },
+		"no identity":          func(t *Trust) { t.Identity = "" },
+		"no issuer":            func(t *Trust) { t.Issuer = "" },
+		"no trusted root":      func(t *Trust) { t.Sigstore = nil },
+		"a key in its place":   func(t *Trust) { *t = Trust{Key: t.Key} },
+		"another trusted root": func(t *Trust) { t.Sigstore = &root.TrustedRoot{} },
+	} {
+		trust := good
+		change(&trust)
+		b, err := ParseBundle(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Verify(b, trust); !errors.Is(err, ErrUntrusted) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// Without its entry in the log, with another signature, with two.
+	for name, change := range map[string][2]string{
+		"another log entry":  {`"canonicalizedBody":"`, `"canonicalizedBody":"A`},
+		"another log":        {`"keyId":"wNI9`, `"keyId":"wNI8`},
+		"a second signature": {`"signatures":[`, `"signatures":[{"sig":"QQ=="},`},
+		"a changed proof":    {`"treeSize":"`, `"treeSize":"1`},
+	} {
+		text := strings.ReplaceAll(strings.ReplaceAll(string(data), `": "`, `":"`), `": [`, `":[`)
+		if !strings.Contains(text, change[0]) {
+			t.Fatalf("%s: the bundle has no %s", name, change[0])
+		}
+		b, err := ParseBundle([]byte(strings.Replace(text, change[0], change[1], 1)))
+		if err == nil {
+			_, err = Verify(b, good)
+		}
+		if err == nil {
+			t.Errorf("%s was taken", name)
+		}
 	}
 }
