@@ -33,15 +33,16 @@ func Rooms() []Room {
 	rooms := []Room{
 		{"", Root},
 		{"internal", Internal}, {"rules", Internal},
-		{"store", Store},
+		{"weights/manifest", Internal}, // digests of files: signing, lineage and custody all speak of them
+		{"store", Store}, {"traffic/gateway/pool", Store}, // as a store is: I/O for one noun, below the door that uses it
 		{"config", Config}, {"app", App}, {"cmd", Cmd}, {"archtest", Outside},
 	}
 	for floor, paths := range map[Floor][]string{
 		Engine: {
 			"report",
 			"traffic/dialect", "traffic/measure", "traffic/linkage", "traffic/campaign", "traffic/judge", "traffic/verdict",
-			"traffic/extraction", "traffic/restrict", "traffic/budget",
-			"weights/manifest", "weights/signing", "weights/inspect", "weights/lineage", "weights/compare", "weights/custody", "weights/seal",
+			"traffic/extraction", "traffic/restrict", "traffic/budget", "traffic/relay",
+			"weights/signing", "weights/inspect", "weights/lineage", "weights/compare", "weights/custody", "weights/seal",
 			"proof/ledger", "proof/watermark", "proof/attribution", "proof/stix", "proof/match", "proof/assurance",
 		},
 		Door: {

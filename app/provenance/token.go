@@ -20,7 +20,7 @@ type tokenURI struct {
 func parseTokenURI(s string) (*tokenURI, error) {
 	rest, ok := strings.CutPrefix(s, "pkcs11:")
 	if !ok {
-		return nil, errors.New("a token is named by a URI that begins with pkcs11:")
+		return nil, errors.New("a token is named by a URI that begins with pkcs11: (RFC 7512)")
 	}
 	path, query, _ := strings.Cut(rest, "?")
 	u := &tokenURI{}

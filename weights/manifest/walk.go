@@ -52,7 +52,7 @@ func DefaultIgnored() []string { return []string{".git", ".gitattributes", ".git
 // everything.
 func CheckIgnored(p string) error {
 	if !fs.ValidPath(p) || p == "." || strings.ContainsAny(p, "*?[") {
-		return fmt.Errorf("ignored path %q: write an exact path relative to the model, without *, ? or [, a leading / or ..", p)
+		return fmt.Errorf("ignored path %q: write an exact path relative to the model, without wildcards (*, ?, [), a leading / or .. in it", p)
 	}
 	return nil
 }
