@@ -19,6 +19,8 @@ import (
 
 	"github.com/palladium-guard/palladium/config"
 	"github.com/palladium-guard/palladium/traffic/gateway"
+	"github.com/palladium-guard/palladium/traffic/gateway/listen"
+	"github.com/palladium-guard/palladium/traffic/gateway/pool"
 )
 
 // Options are what the command line says.
@@ -52,7 +54,7 @@ func (o *Options) load() (*config.File, error) {
 	if len(o.Upstreams) > 0 {
 		g.Upstreams = nil
 		for _, u := range o.Upstreams {
-			g.Upstreams = append(g.Upstreams, gateway.UpstreamConfig{URL: u})
+			g.Upstreams = append(g.Upstreams, pool.Config{URL: u})
 		}
 	}
 	over(&g.Listen, o.Listen)
@@ -95,7 +97,7 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("listen for callers: %w", err)
 	}
 	defer callers.Close()
-	servers := []*http.Server{gateway.Server(&f.Gateway, s.gateway, s.certificate)}
+	servers := []*http.Server{listen.Server(&f.Gateway, s.gateway, s.certificate)}
 	listeners := []net.Listener{callers}
 	var adminAt net.Addr
 	if f.Gateway.Admin.Listen != "" {

@@ -33,6 +33,8 @@ import (
 	"github.com/palladium-guard/palladium/traffic/gateway"
 	"github.com/palladium-guard/palladium/traffic/gateway/admin"
 	"github.com/palladium-guard/palladium/traffic/gateway/credential"
+	"github.com/palladium-guard/palladium/traffic/gateway/listen"
+	"github.com/palladium-guard/palladium/traffic/gateway/observe"
 	"github.com/palladium-guard/palladium/traffic/measure"
 	"github.com/palladium-guard/palladium/traffic/restrict"
 	"github.com/palladium-guard/palladium/traffic/verdict"
@@ -46,10 +48,11 @@ type site struct {
 	end  context.CancelFunc
 
 	gateway     *gateway.Gateway
-	certificate *gateway.Certificate // nil without TLS
+	certificate *listen.Certificate // nil without TLS
 	ledger      *budget.Ledger
 	journal     *journal.File // of the ledger; nil: it forgets
 	limiter     *budget.Limiter
+	observer    *observe.Observer // nil: nothing is observed
 	verdicts    *verdict.Holder
 	version     atomic.Uint64 // of the verdict table
 
@@ -81,14 +84,15 @@ func (s *site) open(f *config.File) error {
 		return err
 	}
 	if !g.Observe.Off {
-		opt.Meter = measure.New(key, nil)
+		s.observer = observe.New(g.Observe, measure.New(key, nil), nil)
+		opt.Observer = s.observer
 	}
 	opt.OpenAI, opt.Anthropic, opt.Log = openai.New(), anthropic.New(), s.log
 	if s.gateway, err = gateway.New(opt); err != nil {
 		return err
 	}
 	if g.TLS.Certificate != "" {
-		if s.certificate, err = gateway.OpenCertificate(g.TLS, s.checker.WantsCertificates()); err != nil {
+		if s.certificate, err = listen.OpenCertificate(g.TLS, s.checker.WantsCertificates()); err != nil {
 			return err
 		}
 	}
@@ -279,6 +283,10 @@ func (s *site) health() []gateway.Part {
 		id.Says = "failing: " + strings.Join(names, ", ")
 	}
 	parts = append(parts, id)
+	if s.observer != nil {
+		measured, dropped := s.observer.Counts()
+		parts = append(parts, gateway.Part{Name: "observation", OK: true, Says: fmt.Sprintf("%d exchanges measured, %d dropped", measured, dropped)})
+	}
 	if s.journal != nil {
 		p := gateway.Part{Name: "budgets", OK: s.journal.Err() == nil, Needed: true}
 		if !p.OK {
@@ -300,7 +308,11 @@ func (s *site) admin(f *config.File) (*http.Server, error) {
 		return nil, fmt.Errorf("read the admin token: %s holds fewer than 16 characters: put a random token there, such as `openssl rand -hex 32` gives", f.Gateway.Admin.TokenFile)
 	}
 	reg := prometheus.NewRegistry()
-	for _, c := range []prometheus.Collector{s.gateway, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
+	figures := []prometheus.Collector{s.gateway, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
+	if s.observer != nil {
+		figures = append(figures, s.observer)
+	}
+	for _, c := range figures {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -351,6 +363,9 @@ func (s *site) openState(dir string) (key [32]byte, err error) {
 func (s *site) close() {
 	if s.gateway != nil {
 		s.gateway.Close()
+	}
+	if s.observer != nil {
+		s.observer.Close()
 	}
 	s.end()
 	if s.journal != nil {

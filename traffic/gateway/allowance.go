@@ -208,13 +208,13 @@ func (x *exchange) settle() {
 
 // cost is the exchange's tokens: the upstream's own figures, or what was counted where it gave none to the end.
 func (x *exchange) cost() (input, output int64) {
-	t := &x.scan.Tally
-	input, output = (x.reserved.Input()+bytesPerToken-1)/bytesPerToken, x.tokens()
+	t := &x.passing.Scan.Tally
+	input, output = (x.reserved.Input()+bytesPerToken-1)/bytesPerToken, x.passing.Tokens()
 	if t.HasUsage {
 		input = t.Usage.Input
 	}
-	if x.stopped {
-		return input, x.drawn // the event that met the limit was not passed on
+	if x.passing.Stopped {
+		return input, x.passing.Drawn // the event that met the limit was not passed on
 	}
 	if t.HasUsage {
 		if t.Ended {

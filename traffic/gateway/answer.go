@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/palladium-guard/palladium/traffic/relay"
 )
 
 // chunkSize is what is read of an answer at once. A stream that waits holds this much. With the frame of a chunk it fits
@@ -28,27 +30,46 @@ func (x *exchange) answer(resp *http.Response) *refusal {
 			x.reason = "upstream.encoding"
 			return unreadable()
 		}
-		if x.scanned = plain; x.scanned {
-			x.scan.Reset(x.dialect().Answer(x.route.Kind), streamed, nil)
+		if plain {
+			var memory []byte
+			if streamed {
+				held := x.g.chunks.Get().(*[chunkSize]byte)
+				defer x.g.chunks.Put(held)
+				memory = held[:]
+			}
+			x.follow(streamed, memory)
 		}
 	}
 	switch {
 	case streamed:
 		return x.head(resp, true, x.streamBody)
-	case x.scanned && (x.redaction.Any() || x.pace() > 0), !good && x.up.secret != "", x.filtersModels() && good && plain:
+	case x.passing.Follows && (x.redaction.Any() || x.pace() > 0), !good && x.up.Secret() != "", x.filtersModels() && good && plain:
 		return x.whole(resp)
 	}
 	flush := resp.ContentLength < 0 // it may come slowly
 	return x.head(resp, false, func(r io.Reader) error { return x.unaryBody(r, flush) })
 }
 
+// follow has the answer followed.
+func (x *exchange) follow(streamed bool, held []byte) {
+	d := x.dialect()
+	o := relay.Options{Semantics: d.Answer(x.route.Kind), Redactor: d, Endpoint: x.route.Kind, Streamed: streamed, Redaction: x.redaction, Held: held}
+	if x.reserved != nil {
+		o.Reserved = x.reserved
+	}
+	if x.g.observer != nil && !x.s.cfg.Observe.Off {
+		o.Text = int(x.s.cfg.Observe.Answer)
+	}
+	x.passing.Begin(o)
+}
+
 // upstreamFault turns what concerns the gateway's own credential at the upstream into a refusal of the gateway's: the
 // caller can do nothing about it, and must not take it for its own.
 func (x *exchange) upstreamFault(resp *http.Response) *refusal {
-	if resp.StatusCode != http.StatusUnauthorized || x.up.secret == "" {
+	if resp.StatusCode != http.StatusUnauthorized || x.up.Secret() == "" {
 		return nil
 	}
-	x.g.log.Error("upstream does not take the gateway's secret: put a valid one in its place", "upstream", x.up.cfg.Name)
+	x.g.log.Error("upstream does not take the gateway's secret: put a valid one in its place", "upstream", x.up.Name())
 	return &refusal{status: http.StatusBadGateway, reason: "upstream.credential", says: "The gateway's own credential is not accepted by the model's server."}
 }
 
@@ -89,16 +110,16 @@ func bodiless(method string, status int) bool {
 
 // cutShort reports whether a body whose end only the closed connection tells is not whole by the dialect's own mark.
 func (x *exchange) cutShort(resp *http.Response, streamed bool) bool {
-	if !streamed || !x.scanned || x.reason != "" || resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 || resp.ProtoMajor > 1 {
+	if !streamed || !x.passing.Follows || x.reason != "" || resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 || resp.ProtoMajor > 1 {
 		return false
 	}
-	return !x.scan.Ended && !x.scan.Failed
+	return !x.passing.Scan.Ended && !x.passing.Scan.Failed
 }
 
 // headers are those of the response, as the caller gets them.
 func (x *exchange) headers(resp *http.Response) http.Header {
 	h := x.w.Header()
-	inbound(h, resp.Header, x.up.secret)
+	inbound(h, resp.Header, x.up.Secret())
 	h["X-Palladium-Request-Id"] = []string{x.id.String()}
 	x.rateHeaders(h)
 	return h
@@ -130,10 +151,7 @@ func (x *exchange) unaryBody(body io.Reader, flush bool) error {
 	for {
 		n, err := body.Read(buf)
 		if n > 0 {
-			if x.scanned {
-				x.collect(buf[:n])
-				x.scan.Scan(buf[:n])
-			}
+			x.passing.Body(buf[:n])
 			if werr := x.pass(buf[:n], flush); werr != nil {
 				return werr
 			}
@@ -164,15 +182,14 @@ func (x *exchange) whole(resp *http.Response) *refusal {
 	if int64(len(body)) > limit {
 		return unreadable()
 	}
-	if x.scanned {
-		x.collect(body)
-		x.scan.Scan(body)
+	if x.passing.Follows {
+		x.passing.Body(body)
 		if x.redaction.Any() {
 			if body, err = x.dialect().Redact(make([]byte, 0, len(body)), body, x.route.Kind, x.redaction); err != nil {
 				return unreadable()
 			}
 		}
-		x.closeScan()
+		x.passing.Close()
 		if pace := x.pace(); pace > 0 {
 			_, output := x.cost()
 			x.delay(time.Duration(float64(output) / pace * float64(time.Second)))
@@ -183,7 +200,7 @@ func (x *exchange) whole(resp *http.Response) *refusal {
 			return unreadable()
 		}
 	}
-	if s := x.up.secret; s != "" && bytes.Contains(body, []byte(s)) {
+	if s := x.up.Secret(); s != "" && bytes.Contains(body, []byte(s)) {
 		body = bytes.ReplaceAll(body, []byte(s), []byte("[withheld]"))
 	}
 	h := x.headers(resp)

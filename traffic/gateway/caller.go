@@ -3,8 +3,9 @@ package gateway
 import (
 	"errors"
 	"net/http"
-	"strings"
 	"time"
+
+	"github.com/palladium-guard/palladium/internal/wildcard"
 )
 
 // Caller is who sends a request, as a credential proves it. It holds no secret.
@@ -34,16 +35,16 @@ type Scopes struct {
 }
 
 // Model reports whether name is within the scope.
-func (s *Scopes) Model(name string) bool { return len(s.Models) == 0 || matchAny(s.Models, name) }
+func (s *Scopes) Model(name string) bool { return len(s.Models) == 0 || wildcard.Any(s.Models, name) }
 
 // Endpoint reports whether the endpoint of that name is within the scope.
 func (s *Scopes) Endpoint(name string) bool {
-	return len(s.Endpoints) == 0 || matchAny(s.Endpoints, name)
+	return len(s.Endpoints) == 0 || wildcard.Any(s.Endpoints, name)
 }
 
 // Feature reports whether the feature of that name is within the scope.
 func (s *Scopes) Feature(name string) bool {
-	return len(s.Features) == 0 || matchAny(s.Features, name)
+	return len(s.Features) == 0 || wildcard.Any(s.Features, name)
 }
 
 // Authenticator says who sends a request. It reads headers and the connection's TLS state only, never the body, does no
@@ -62,36 +63,3 @@ var (
 	ErrAmbiguous    = errors.New("request carries two different credentials: send one")
 	ErrIdentity     = errors.New("identity cannot be checked at the moment")
 )
-
-// matchAny reports whether name fits one of the patterns.
-func matchAny(patterns []string, name string) bool {
-	for _, p := range patterns {
-		if match(p, name) {
-			return true
-		}
-	}
-	return false
-}
-
-// match reports whether name fits the pattern, in which '*' stands for any run of characters.
-func match(pattern, name string) bool {
-	head, rest, star := strings.Cut(pattern, "*")
-	if !star {
-		return pattern == name
-	}
-	if !strings.HasPrefix(name, head) {
-		return false
-	}
-	name = name[len(head):]
-	for {
-		part, more, star := strings.Cut(rest, "*")
-		if !star {
-			return strings.HasSuffix(name, part)
-		}
-		at := strings.Index(name, part)
-		if at < 0 {
-			return false
-		}
-		name, rest = name[at+len(part):], more
-	}
-}

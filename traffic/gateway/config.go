@@ -4,32 +4,33 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/palladium-guard/palladium/internal/wildcard"
+	"github.com/palladium-guard/palladium/traffic/gateway/pool"
 )
 
 // Config is the gateway section of the configuration file. Its zero value, filled by Fill, serves on the loopback
 // address without TLS.
 type Config struct {
-	Listen    string           `yaml:"listen"` // host:port for callers
-	TLS       TLS              `yaml:"tls"`
-	Admin     Admin            `yaml:"admin"`
-	Limits    Limits           `yaml:"limits"`
-	Upstreams []UpstreamConfig `yaml:"upstreams"`
-	Routes    []RouteConfig    `yaml:"routes"`
-	Models    []ModelConfig    `yaml:"models"`
-	Failure   Failure          `yaml:"failure"`    // what routes do that say nothing of their own
-	Appeal    string           `yaml:"appeal"`     // address given with every refusal that a verdict causes
-	KeepAlive time.Duration    `yaml:"keep_alive"` // silence after which a stream is kept alive; negative: never
-	Observe   Observe          `yaml:"observe"`
-	Verdicts  Verdicts         `yaml:"verdicts"`
-	State     string           `yaml:"state"` // directory for the budgets' journal and the measuring key; empty: nothing is kept
-	Usage     string           `yaml:"usage"` // ask: have streams end with their usage, and hide it from who did not ask; off
+	Listen    string        `yaml:"listen"` // host:port for callers
+	TLS       TLS           `yaml:"tls"`
+	Admin     Admin         `yaml:"admin"`
+	Limits    Limits        `yaml:"limits"`
+	Upstreams []pool.Config `yaml:"upstreams"`
+	Routes    []RouteConfig `yaml:"routes"`
+	Models    []ModelConfig `yaml:"models"`
+	Failure   Failure       `yaml:"failure"`    // what routes do that say nothing of their own
+	Appeal    string        `yaml:"appeal"`     // address given with every refusal that a verdict causes
+	KeepAlive time.Duration `yaml:"keep_alive"` // silence after which a stream is kept alive; negative: never
+	Observe   Observe       `yaml:"observe"`
+	Verdicts  Verdicts      `yaml:"verdicts"`
+	State     string        `yaml:"state"` // directory for the budgets' journal and the measuring key; empty: nothing is kept
+	Usage     string        `yaml:"usage"` // ask: have streams end with their usage, and hide it from who did not ask; off
 }
 
 // TLS names the files of the callers' listener. They are read again when they change.
@@ -80,29 +81,6 @@ type Limits struct {
 	Drain        time.Duration `yaml:"drain"`          // for open answers when the gateway stops
 	DrainNotice  time.Duration `yaml:"drain_notice"`   // between "not ready" and the end of new connections
 	Longest      time.Duration `yaml:"longest_answer"` // of any exchange; 0: no bound
-}
-
-// UpstreamConfig is one server of models.
-type UpstreamConfig struct {
-	Name       string        `yaml:"name"`
-	URL        string        `yaml:"url"`    // https://host[:port][/prefix]; a trailing /v1 is the same as none
-	Weight     int           `yaml:"weight"` // share among those that serve a model; 1 when not given
-	Models     []string      `yaml:"models"` // with '*'; empty: all
-	SecretFile string        `yaml:"secret_file"`
-	SecretEnv  string        `yaml:"secret_env"`
-	Auth       string        `yaml:"auth"` // header for the secret: bearer, x-api-key, api-key; empty: the dialect's own
-	Health     Health        `yaml:"health"`
-	CA         string        `yaml:"ca"` // PEM file of authorities to trust in place of the system's
-	Timeout    time.Duration `yaml:"first_byte"`
-}
-
-// Health is how an upstream is watched.
-type Health struct {
-	Path    string        `yaml:"path"` // asked with GET; 2xx is healthy; empty: only watched by its answers
-	Every   time.Duration `yaml:"every"`
-	Fails   int           `yaml:"fails"`   // connection failures or failed checks in a row that take it out
-	Eject   time.Duration `yaml:"eject"`   // first time out; doubles up to 16 times as long
-	Timeout time.Duration `yaml:"timeout"` // of a check
 }
 
 // RouteConfig changes a built-in endpoint or opens another path.
@@ -197,12 +175,7 @@ func (c *Config) Fill() {
 	or(&l.Drain, 10*time.Minute)
 	for i := range c.Upstreams {
 		u := &c.Upstreams[i]
-		or(&u.Name, fmt.Sprintf("upstream%d", i+1))
-		or(&u.Weight, 1)
-		or(&u.Health.Every, 5*time.Second)
-		or(&u.Health.Fails, 3)
-		or(&u.Health.Eject, time.Second)
-		or(&u.Health.Timeout, 2*time.Second)
+		u.Fill(i + 1)
 		or(&u.Timeout, l.FirstByte)
 	}
 	for i := range c.Routes {
@@ -225,17 +198,8 @@ func (c *Config) Check() error {
 			add("upstreams: two are named %s: give each a name of its own", u.Name)
 		}
 		names[u.Name] = true
-		if _, err := u.base(); err != nil {
+		if err := u.Check(); err != nil {
 			add("upstreams: %s: %w", u.Name, err)
-		}
-		if u.Weight < 0 {
-			add("upstreams: %s: weight must not be negative", u.Name)
-		}
-		if u.SecretFile != "" && u.SecretEnv != "" {
-			add("upstreams: %s: give secret_file or secret_env, not both", u.Name)
-		}
-		if !slices.Contains([]string{"", "bearer", "x-api-key", "api-key"}, u.Auth) {
-			add("upstreams: %s: auth must be bearer, x-api-key or api-key", u.Name)
 		}
 	}
 	for _, r := range c.Routes {
@@ -289,7 +253,7 @@ const defaultOutput = 16384
 // model returns what is configured of a model, or the default.
 func (c *Config) model(name string) ModelConfig {
 	for _, m := range c.Models {
-		if match(m.Name, name) {
+		if wildcard.Match(m.Name, name) {
 			return m
 		}
 	}
@@ -297,46 +261,3 @@ func (c *Config) model(name string) ModelConfig {
 }
 
 func (f Failure) known() bool { return f == FailOpen || f == FailClosed }
-
-// base is the address that a path such as /v1/models is appended to.
-func (u *UpstreamConfig) base() (*url.URL, error) {
-	b, err := url.Parse(u.URL)
-	if err != nil || b.Host == "" || b.Scheme != "http" && b.Scheme != "https" {
-		return nil, errors.New("url must be an address such as http://127.0.0.1:8000")
-	}
-	if b.User != nil || b.RawQuery != "" || b.Fragment != "" {
-		return nil, errors.New("url must hold no password, query or fragment: secrets go into secret_file or secret_env")
-	}
-	b.Path = strings.TrimSuffix(strings.TrimSuffix(b.Path, "/"), "/v1")
-	b.RawPath = ""
-	return b, nil
-}
-
-// secret reads the upstream's secret; "" when it has none. Errors never hold it.
-func (u *UpstreamConfig) secret() (string, error) {
-	var s string
-	switch {
-	case u.SecretFile != "":
-		b, err := os.ReadFile(u.SecretFile)
-		if err != nil {
-			return "", fmt.Errorf("read the secret of upstream %s: %w", u.Name, err)
-		}
-		s = string(b)
-	case u.SecretEnv != "":
-		if s = os.Getenv(u.SecretEnv); s == "" {
-			return "", fmt.Errorf("read the secret of upstream %s: the variable %s is not set", u.Name, u.SecretEnv)
-		}
-	default:
-		return "", nil
-	}
-	s = strings.TrimSpace(s)
-	for _, r := range s {
-		if r <= ' ' || r > '~' {
-			return "", fmt.Errorf("read the secret of upstream %s: it holds a character that a header cannot carry", u.Name)
-		}
-	}
-	if s == "" {
-		return "", fmt.Errorf("read the secret of upstream %s: it is empty", u.Name)
-	}
-	return s, nil
-}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/palladium-guard/palladium/internal/wire"
 	"github.com/palladium-guard/palladium/traffic/budget"
+	"github.com/palladium-guard/palladium/traffic/gateway/pool"
+	"github.com/palladium-guard/palladium/traffic/relay"
 	"github.com/palladium-guard/palladium/traffic/verdict"
 )
 
@@ -59,25 +61,15 @@ type exchange struct {
 	rated     int // of paces
 
 	// The answer.
-	up        *upstream
+	up        *pool.Upstream
 	cancel    context.CancelCauseFunc
 	status    int
 	reason    string    // of a refusal or an early end
 	firstByte time.Time // of the answer's body
 	out       int64     // bytes of the answer
-	scan      wire.Scanner
-	scanned   bool // scan follows the answer
-	closed    bool // and has seen its end
-	events    bool // the answer is a stream that scan follows
-	drawn     int64
-	stopped   bool         // the answer was ended at its budget
-	edit      *wire.Editor // of a stream that policy changes
-	hides     bool         // the change is only that usage is hidden that the gateway asked for
-	edited    []byte       // memory of changed events
-	tail      []byte       // of a stream that passes by whole events: those that passed last, and the beginning of the next
-	past      int          // how much of tail has passed
-	begun     bool         // part of an event passed before whole events were waited for
-	context   uint64       // of what the caller wrote last, for the seals of the answer
+	passing   relay.Answer
+	events    bool   // it is a stream that is followed
+	context   uint64 // of what the caller wrote last, for the seals of the answer
 
 	mu        sync.Mutex
 	timer     *time.Timer
@@ -125,11 +117,11 @@ func (x *exchange) finish() {
 		x.cancel(nil)
 	}
 	if x.up != nil {
-		x.up.open.Add(-1)
+		x.up.Done()
 	}
-	x.closeScan()
-	if x.scanned {
-		x.g.memory.Learn(&x.scan.Tally, x.context, x.caller.Account, x.start)
+	x.passing.Close()
+	if x.passing.Follows {
+		x.g.memory.Learn(&x.passing.Scan.Tally, x.context, x.caller.Account, x.start)
 	}
 	x.settle()
 	if x.held > 0 {
@@ -137,13 +129,5 @@ func (x *exchange) finish() {
 	}
 	x.g.inFlight.Add(-1)
 	x.g.meters.finished(x)
-	x.g.observer.take(x)
-}
-
-// closeScan tells the scanner, once, that no more comes.
-func (x *exchange) closeScan() {
-	if x.scanned && !x.closed {
-		x.closed = true
-		x.scan.Close()
-	}
+	x.observed()
 }

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/palladium-guard/palladium/traffic/measure"
+	"github.com/palladium-guard/palladium/traffic/gateway/pool"
 	"github.com/palladium-guard/palladium/traffic/restrict"
 	"github.com/palladium-guard/palladium/traffic/verdict"
 )
@@ -28,10 +28,9 @@ type Options struct {
 	Verdicts  *verdict.Holder  // nil: there are none
 
 	// What follows is taken by New; Reload leaves it as it is.
-	OpenAI, Anthropic Dialect        // needed
-	Meter             *measure.Meter // belongs to the Gateway from here on; nil: nothing is observed
-	Sink              Sink           // where observations go; may be nil
-	Log               *slog.Logger   // what the operator should know; never text or secrets
+	OpenAI, Anthropic Dialect      // needed
+	Observer          Observer     // nil: nothing is observed
+	Log               *slog.Logger // what the operator should know; never text or secrets
 }
 
 // Gateway serves callers. It is safe for concurrent use.
@@ -40,7 +39,7 @@ type Gateway struct {
 	current           atomic.Pointer[snapshot]
 	meters            *meters
 	openAI, anthropic Dialect
-	observer          *observer
+	observer          Observer
 	memory            *restrict.Memory
 	scratch           sync.Pool    // of *scratch
 	chunks            sync.Pool    // of *[chunkSize]byte
@@ -63,7 +62,7 @@ type snapshot struct {
 	allowance Allowance
 	verdicts  *verdict.Holder
 	routes    *table
-	pool      *pool
+	pool      *pool.Pool
 }
 
 // What the request policy remembers over requests: 6 MB of seals, and up to 80 MB where very many accounts use biases.
@@ -77,7 +76,7 @@ func New(opt Options) (*Gateway, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	g := &Gateway{log: opt.Log, meters: newMeters(), openAI: opt.OpenAI, anthropic: opt.Anthropic}
+	g := &Gateway{log: opt.Log, meters: newMeters(), openAI: opt.OpenAI, anthropic: opt.Anthropic, observer: opt.Observer}
 	g.memory = restrict.NewMemory(rememberedSeals, rememberedAccounts)
 	g.chunks.New = func() any { return new([chunkSize]byte) }
 	g.scratch.New = func() any { return new(scratch) }
@@ -85,9 +84,6 @@ func New(opt Options) (*Gateway, error) {
 	if err := g.Reload(opt); err != nil {
 		g.stop()
 		return nil, err
-	}
-	if opt.Meter != nil {
-		g.observer = newObserver(g, opt.Meter, opt.Sink)
 	}
 	return g, nil
 }
@@ -102,11 +98,11 @@ func (g *Gateway) Reload(opt Options) error {
 	if err := cfg.Check(); err != nil {
 		return err
 	}
-	var old *pool
+	var old *pool.Pool
 	if s := g.current.Load(); s != nil {
 		old = s.pool
 	}
-	p, err := newPool(&cfg, old)
+	p, err := pool.Open(cfg.Upstreams, pool.Limits{Connect: cfg.Limits.Connect, Idle: cfg.Limits.UpstreamIdle}, old)
 	if err != nil {
 		return err
 	}
@@ -125,14 +121,10 @@ func (g *Gateway) Reload(opt Options) error {
 	}
 	var ctx context.Context
 	ctx, g.watch = context.WithCancel(g.base)
-	for _, u := range p.all {
-		if u.cfg.Health.Path != "" {
-			go u.watch(ctx, g.log)
-		}
-	}
+	p.Watch(ctx, g.log)
 	g.current.Store(s)
 	if old != nil {
-		old.close()
+		old.Close()
 	}
 	return nil
 }
@@ -146,8 +138,7 @@ func (g *Gateway) InFlight() int64 { return g.inFlight.Load() }
 // Close ends health checks and idle connections. The server in front has been shut down before.
 func (g *Gateway) Close() {
 	g.stop()
-	g.current.Load().pool.close()
-	g.observer.close()
+	g.current.Load().pool.Close()
 }
 
 // ServeHTTP serves one exchange.

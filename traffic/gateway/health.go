@@ -21,8 +21,8 @@ func (g *Gateway) Health() []Part {
 	now := time.Now()
 	parts := []Part{{Name: "listener", OK: !g.draining.Load(), Needed: true, Says: g.drainSays()}}
 	well := 0
-	for _, u := range s.pool.all {
-		p := Part{Name: "upstream " + u.cfg.Name, OK: u.well(now.UnixNano())}
+	for _, u := range s.pool.All() {
+		p := Part{Name: "upstream " + u.Name(), OK: u.Well(now.UnixNano())}
 		if p.OK {
 			well++
 		} else {
@@ -30,7 +30,7 @@ func (g *Gateway) Health() []Part {
 		}
 		parts = append(parts, p)
 	}
-	parts = append(parts, Part{Name: "upstreams", OK: well > 0, Needed: true, Says: fmt.Sprintf("%d of %d in use", well, len(s.pool.all))})
+	parts = append(parts, Part{Name: "upstreams", OK: well > 0, Needed: true, Says: fmt.Sprintf("%d of %d in use", well, len(s.pool.All()))})
 	if s.verdicts != nil {
 		st := s.verdicts.Status(now)
 		says := fmt.Sprintf("%s: %d verdicts, version %d", st.State, st.Len, st.Version)
@@ -38,10 +38,6 @@ func (g *Gateway) Health() []Part {
 			says += "; " + s.routes.failures()
 		}
 		parts = append(parts, Part{Name: "verdicts", OK: st.State.Reliable(), Says: says})
-	}
-	if o := g.observer; o != nil {
-		dropped := o.dropQueue.Load() + o.dropMemory.Load()
-		parts = append(parts, Part{Name: "observation", OK: true, Says: fmt.Sprintf("%d measured, %d dropped", o.measured.Load(), dropped)})
 	}
 	return parts
 }

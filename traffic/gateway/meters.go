@@ -114,18 +114,15 @@ func (g *Gateway) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(prometheus.NewDesc("palladium_gateway_"+name, help, names, nil), prometheus.GaugeValue, v, labels...)
 	}
-	if o := g.observer; o != nil {
-		o.collect(ch)
-	}
 	gauge("in_flight", "Exchanges being served.", float64(g.inFlight.Load()))
 	gauge("held_bytes", "Bytes of request bodies held in memory beyond the first 32 KiB of each.", float64(g.held.Load()))
 	now := time.Now().UnixNano()
-	for _, u := range g.current.Load().pool.all {
+	for _, u := range g.current.Load().pool.All() {
 		healthy := 0.0
-		if u.well(now) {
+		if u.Well(now) {
 			healthy = 1
 		}
-		gauge("upstream_healthy", "1 when the upstream is in use, 0 when it is left out.", healthy, u.cfg.Name)
-		gauge("upstream_in_flight", "Exchanges that the upstream is answering.", float64(u.open.Load()), u.cfg.Name)
+		gauge("upstream_healthy", "1 when the upstream is in use, 0 when it is left out.", healthy, u.Name())
+		gauge("upstream_in_flight", "Exchanges that the upstream is answering.", float64(u.Open()), u.Name())
 	}
 }

@@ -7,12 +7,10 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/palladium-guard/palladium/traffic/gateway"
 )
 
-// metrics are the gateway's figures as name{labels}.
-func metrics(t *testing.T, g *gateway.Gateway) map[string]float64 {
+// metrics are a collector's figures as name{labels}.
+func metrics(t *testing.T, g prometheus.Collector) map[string]float64 {
 	t.Helper()
 	reg := prometheus.NewRegistry()
 	if err := reg.Register(g); err != nil {

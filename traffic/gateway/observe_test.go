@@ -55,8 +55,14 @@ func TestDropsWhatIsTooMuch(t *testing.T) {
 			if took := time.Since(at); took > 5*time.Second {
 				t.Errorf("50 requests took %v", took)
 			}
-			r.gateway.Close()
-			m := metrics(t, r.gateway)
+			for range 200 {
+				if r.gateway.InFlight() == 0 {
+					break
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+			r.observer.Close()
+			m := metrics(t, r.observer)
 			dropped, measured := m[fmt.Sprintf("palladium_gateway_observations_dropped_total{cause=%q}", cause)], m["palladium_gateway_observations_total"]
 			if dropped == 0 || dropped+measured != 50 || m["palladium_gateway_observations_waiting_bytes"] != 0 {
 				t.Errorf("%v dropped, %v measured of 50", dropped, measured)
@@ -98,6 +104,9 @@ func TestNothingLeaks(t *testing.T) {
 	}
 	for _, p := range r.gateway.Health() {
 		fmt.Fprint(&said, p)
+	}
+	for name := range metrics(t, r.observer) {
+		said.WriteString(name)
 	}
 	for name := range metrics(t, r.gateway) {
 		said.WriteString(name)

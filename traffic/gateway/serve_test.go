@@ -19,6 +19,9 @@ import (
 	"github.com/palladium-guard/palladium/traffic/dialect/anthropic"
 	"github.com/palladium-guard/palladium/traffic/dialect/openai"
 	"github.com/palladium-guard/palladium/traffic/gateway"
+	"github.com/palladium-guard/palladium/traffic/gateway/listen"
+	"github.com/palladium-guard/palladium/traffic/gateway/observe"
+	"github.com/palladium-guard/palladium/traffic/gateway/pool"
 	"github.com/palladium-guard/palladium/traffic/measure"
 	"github.com/palladium-guard/palladium/traffic/verdict"
 	"github.com/palladium-guard/palladium/world/upstream"
@@ -64,6 +67,7 @@ type rig struct {
 	log      *syncBuffer
 	seen     *sink
 	options  gateway.Options
+	observer *observe.Observer
 }
 
 type sink struct {
@@ -137,26 +141,29 @@ func start(t *testing.T, change func(*gateway.Options, *rig)) *rig {
 		t.Fatal(err)
 	}
 	r.options = gateway.Options{
-		Config:  gateway.Config{Upstreams: []gateway.UpstreamConfig{{URL: r.up.URL}}},
+		Config:  gateway.Config{Upstreams: []pool.Config{{URL: r.up.URL}}},
 		Callers: r.callers, Verdicts: r.verdicts, Allowance: gateway.Allowance{Book: book, Ledger: r.ledger, Limiter: budget.NewLimiter()},
-		OpenAI: openai.New(), Anthropic: anthropic.New(), Meter: measure.New([32]byte{1}, nil), Sink: r.seen,
+		OpenAI: openai.New(), Anthropic: anthropic.New(),
 		Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	if change != nil {
 		change(&r.options, r)
 	}
+	filled := r.options.Config
+	filled.Fill()
+	r.observer = observe.New(filled.Observe, measure.New([32]byte{1}, nil), r.seen)
+	r.options.Observer = r.observer
 	if r.gateway, err = gateway.New(r.options); err != nil {
 		t.Fatal(err)
 	}
-	cfg := r.options.Config
-	cfg.Fill()
 	r.server = httptest.NewUnstartedServer(r.gateway)
-	r.server.Config = gateway.Server(&cfg, r.gateway, nil)
+	r.server.Config = listen.Server(&filled, r.gateway, nil)
 	r.server.Start()
 	t.Cleanup(func() {
 		r.server.CloseClientConnections()
 		r.server.Close()
 		r.gateway.Close()
+		r.observer.Close()
 	})
 	return r
 }

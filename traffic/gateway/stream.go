@@ -8,6 +8,7 @@ import (
 
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/internal/wire"
+	"github.com/palladium-guard/palladium/traffic/relay"
 )
 
 // headerWait is how long response headers may wait for the first bytes of the body, so that both leave in one packet.
@@ -20,24 +21,16 @@ var errCaller = errors.New("the caller left")
 // policy changes the stream.
 func (x *exchange) streamBody(body io.Reader) error {
 	x.mu.Lock()
-	x.events, x.between = x.scanned, x.scanned
+	x.events = x.passing.Follows
+	x.between = x.events
 	x.mu.Unlock()
-	if x.scanned && x.redaction.Any() {
-		x.edit = new(wire.Editor)
-		x.edit.Reset(x.dialect(), x.route.Kind, x.redaction)
-		if x.hides = x.redaction == (wire.Redaction{UsageChunk: true}); x.hides {
-			held := x.g.chunks.Get().(*[chunkSize]byte)
-			defer x.g.chunks.Put(held)
-			x.tail, x.past = held[:0], 0
-		}
-	}
 	kept := x.g.chunks.Get().(*[chunkSize]byte)
 	defer x.g.chunks.Put(kept)
 	buf := kept[:]
 	for {
 		n, err := body.Read(buf)
 		if n > 0 {
-			chunk, ended := x.follow(buf[:n])
+			chunk, ending := x.passing.Follow(buf[:n])
 			if len(chunk) > 0 {
 				if werr := x.pass(chunk, true); werr != nil {
 					return werr
@@ -45,8 +38,11 @@ func (x *exchange) streamBody(body io.Reader) error {
 			} else {
 				x.heard()
 			}
-			if ended != nil {
-				return x.endEarly(ended)
+			switch ending {
+			case relay.Met:
+				return x.endEarly(x.met())
+			case relay.Unreadable:
+				return x.endEarly(unreadable())
 			}
 			if x.paced() {
 				x.wait()
@@ -63,15 +59,28 @@ func (x *exchange) streamBody(body io.Reader) error {
 
 // endStream passes what was held back of a stream that the upstream has ended.
 func (x *exchange) endStream() error {
-	rest := x.tail[x.past:]
-	if x.edit != nil && !x.hides {
-		x.edited = x.edit.Close(x.edited[:0])
-		rest = x.edited
-	}
+	rest := x.passing.Rest()
 	if len(rest) == 0 {
 		return nil
 	}
 	return x.pass(rest, true)
+}
+
+// met is the refusal that ends a stream at its budget.
+func (x *exchange) met() *refusal {
+	f := &refusal{status: http.StatusTooManyRequests, reason: "budget.output", says: "The answer was ended: the budget for output tokens is used up."}
+	if v := &x.standing.Verdict; x.standing.Enforced && v.Measure == palladium.MeasureBudget {
+		f.reason, f.appeal = reasonOf(v.Reason), x.appeal(v)
+	}
+	return f
+}
+
+// endEarly ends a stream with an error event in the caller's dialect, which clients raise as an error. Nothing follows
+// it, the dialect's end mark least of all.
+func (x *exchange) endEarly(f *refusal) error {
+	x.reason = f.reason
+	x.cancel(errEnded)
+	return x.pass(x.dialect().RefuseEvent(nil, x.route.Kind, f.wire(x.id), x.passing.Scan.Sequence), true)
 }
 
 // pass writes one chunk to the caller.
@@ -97,8 +106,8 @@ func (x *exchange) pass(chunk []byte, flush bool) error {
 		return errCaller
 	}
 	x.lastWrite = now
-	x.between = x.events && (x.edit != nil || x.tail != nil || x.scan.AtBoundary())
-	x.pings = x.events && x.route.Kind == wire.Messages && x.scan.Events > 0
+	x.between = x.events && x.passing.Between()
+	x.pings = x.events && x.route.Kind == wire.Messages && x.passing.Scan.Events > 0
 	return nil
 }
 
@@ -159,7 +168,7 @@ func (x *exchange) tick() {
 	if l.Longest > 0 {
 		next = min(next, l.Longest-now.Sub(x.start))
 	}
-	if every := x.s.cfg.KeepAlive; x.phase == phaseStream && every > 0 && x.scanned {
+	if every := x.s.cfg.KeepAlive; x.phase == phaseStream && every > 0 && x.events {
 		quiet := now.Sub(x.lastWrite)
 		if quiet >= every {
 			x.keepAlive(now)
@@ -198,6 +207,6 @@ func (x *exchange) paced() bool { return x.standing.Enforced && x.pace() > 0 }
 
 // wait holds the stream back until its tokens have taken as long as the pace says.
 func (x *exchange) wait() {
-	due := x.firstByte.Add(time.Duration(float64(x.tokens()) / x.pace() * float64(time.Second)))
+	due := x.firstByte.Add(time.Duration(float64(x.passing.Tokens()) / x.pace() * float64(time.Second)))
 	x.delay(time.Until(due))
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/palladium-guard/palladium/traffic/gateway"
+	"github.com/palladium-guard/palladium/traffic/gateway/pool"
 )
 
 // closedPort is an address at which nobody listens.
@@ -46,8 +47,8 @@ func TestRetriesWhereNothingWasSent(t *testing.T) {
 	var live atomic.Int64
 	dead := closedPort(t)
 	r := start(t, func(o *gateway.Options, _ *rig) {
-		o.Config.Upstreams = []gateway.UpstreamConfig{
-			{Name: "dead", URL: "http://" + dead, Weight: 100, Health: gateway.Health{Path: "/health", Every: 20 * time.Millisecond, Eject: 50 * time.Millisecond}},
+		o.Config.Upstreams = []pool.Config{
+			{Name: "dead", URL: "http://" + dead, Weight: 100, Health: pool.Health{Path: "/health", Every: 20 * time.Millisecond, Eject: 50 * time.Millisecond}},
 			{Name: "live", URL: named(t, "live", &live), Weight: 1},
 		}
 	})
@@ -97,7 +98,7 @@ func TestNeverSendsTwice(t *testing.T) {
 		}
 	}()
 	r := start(t, func(o *gateway.Options, _ *rig) {
-		o.Config.Upstreams = []gateway.UpstreamConfig{{URL: "http://" + l.Addr().String(), Weight: 1000}, {URL: named(t, "other", &other), Weight: 1, Models: []string{"none"}}}
+		o.Config.Upstreams = []pool.Config{{URL: "http://" + l.Addr().String(), Weight: 1000}, {URL: named(t, "other", &other), Weight: 1, Models: []string{"none"}}}
 	})
 	for range 10 {
 		resp := r.send("/v1/chat/completions", chatPlain, "Idempotency-Key", "k", "X-Idempotency-Key", "k")
@@ -137,7 +138,7 @@ func TestUnreachable(t *testing.T) {
 func TestWeightsAndModels(t *testing.T) {
 	var a, b, c atomic.Int64
 	r := start(t, func(o *gateway.Options, _ *rig) {
-		o.Config.Upstreams = []gateway.UpstreamConfig{
+		o.Config.Upstreams = []pool.Config{
 			{Name: "a", URL: named(t, "a", &a) + "/v1", Weight: 3, Models: []string{"test-*"}},
 			{Name: "b", URL: named(t, "b", &b), Weight: 1, Models: []string{"test-*"}},
 			{Name: "c", URL: named(t, "c", &c), Models: []string{"other"}},
@@ -169,7 +170,7 @@ func TestSecretStaysInside(t *testing.T) {
 	}))
 	defer up.Close()
 	r := start(t, func(o *gateway.Options, _ *rig) {
-		o.Config.Upstreams = []gateway.UpstreamConfig{{URL: up.URL, SecretEnv: "UPSTREAM_SECRET"}}
+		o.Config.Upstreams = []pool.Config{{URL: up.URL, SecretEnv: "UPSTREAM_SECRET"}}
 	})
 	for path, status := range map[string]int{"/v1/chat/completions": 400, "/v1/chat/completions?401": 502} {
 		resp := r.send(path, chatPlain)

@@ -1,4 +1,6 @@
-package gateway
+// Package listen is how callers reach a gateway: the HTTP server with its limits, and the certificate that it proves itself
+// with.
+package listen
 
 import (
 	"crypto/tls"
@@ -10,11 +12,13 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"github.com/palladium-guard/palladium/traffic/gateway"
 )
 
 // Server is the HTTP server for callers, within the limits of cfg: HTTP/1.1, HTTP/2 over TLS, and HTTP/2 without TLS
 // where cfg says so. certificate may be nil; then there is no TLS.
-func Server(cfg *Config, h http.Handler, certificate *Certificate) *http.Server {
+func Server(cfg *gateway.Config, h http.Handler, certificate *Certificate) *http.Server {
 	l := &cfg.Limits
 	s := &http.Server{
 		Handler:           h,
@@ -44,14 +48,14 @@ func Server(cfg *Config, h http.Handler, certificate *Certificate) *http.Server 
 
 // Certificate holds what the callers' listener proves itself with. It can be read again while connections are open.
 type Certificate struct {
-	files   TLS
+	files   gateway.TLS
 	ask     bool
 	current atomic.Pointer[tls.Config]
 }
 
 // OpenCertificate reads the files that t names. With ask, callers are asked for certificates also where t names no
 // authority for them: whoever tells callers apart verifies them.
-func OpenCertificate(t TLS, ask bool) (*Certificate, error) {
+func OpenCertificate(t gateway.TLS, ask bool) (*Certificate, error) {
 	c := &Certificate{files: t, ask: ask}
 	return c, c.Reload()
 }

@@ -1,4 +1,6 @@
-package gateway
+// Package pool is the servers of models behind a gateway: which one gets a request, whether it is well, and the secret by
+// which it knows the gateway.
+package pool
 
 import (
 	"context"
@@ -16,11 +18,13 @@ import (
 	"reflect"
 	"sync/atomic"
 	"time"
+
+	"github.com/palladium-guard/palladium/internal/wildcard"
 )
 
-// upstream is one server of models. Its health is shared by all snapshots that hold it.
-type upstream struct {
-	cfg    UpstreamConfig
+// Upstream is one server of models. Its health is shared by all pools that hold it. It is safe for concurrent use.
+type Upstream struct {
+	cfg    Config
 	base   *url.URL
 	secret string
 	client *http.Transport
@@ -31,26 +35,34 @@ type upstream struct {
 	sick   atomic.Bool  // the last active check failed
 }
 
-// pool is the upstreams of one snapshot. At most 64, so that a set of them is one word.
-type pool struct {
-	all []*upstream
+// Pool is the upstreams of one configuration. It never changes and is safe for concurrent use.
+type Pool struct {
+	all []*Upstream
 }
 
+// maxUpstreams lets a set of them be one word.
 const maxUpstreams = 64
 
-// errDial marks a request of which nothing was sent: no connection could be made.
-type errDial struct{ err error }
+// dialError marks a request of which nothing was sent: no connection could be made.
+type dialError struct{ err error }
 
-func (e *errDial) Error() string { return "connect: " + e.err.Error() }
-func (e *errDial) Unwrap() error { return e.err }
+func (e *dialError) Error() string { return "connect: " + e.err.Error() }
+func (e *dialError) Unwrap() error { return e.err }
 
-// newPool opens the upstreams of cfg, and takes over from old those whose configuration and secret are the same.
-func newPool(cfg *Config, old *pool) (*pool, error) {
-	if len(cfg.Upstreams) > maxUpstreams {
+// Limits are the times that hold for all upstreams.
+type Limits struct {
+	Connect time.Duration // to make a connection
+	Idle    time.Duration // that one is kept without a request
+}
+
+// Open opens the upstreams of configs, which are filled and checked, and takes over from old, which may be nil, those
+// whose configuration and secret are the same. Errors name the upstream, and no secret.
+func Open(configs []Config, l Limits, old *Pool) (*Pool, error) {
+	if len(configs) > maxUpstreams {
 		return nil, fmt.Errorf("gateway: upstreams: at most %d are possible: put a balancer before some", maxUpstreams)
 	}
-	p := &pool{}
-	for _, c := range cfg.Upstreams {
+	p := &Pool{}
+	for _, c := range configs {
 		secret, err := c.secret()
 		if err != nil {
 			return nil, err
@@ -59,7 +71,7 @@ func newPool(cfg *Config, old *pool) (*pool, error) {
 			p.all = append(p.all, u)
 			continue
 		}
-		u, err := newUpstream(c, secret, &cfg.Limits)
+		u, err := newUpstream(c, secret, l)
 		if err != nil {
 			return nil, err
 		}
@@ -68,7 +80,7 @@ func newPool(cfg *Config, old *pool) (*pool, error) {
 	return p, nil
 }
 
-func (p *pool) same(c *UpstreamConfig, secret string) *upstream {
+func (p *Pool) same(c *Config, secret string) *Upstream {
 	if p == nil {
 		return nil
 	}
@@ -80,7 +92,7 @@ func (p *pool) same(c *UpstreamConfig, secret string) *upstream {
 	return nil
 }
 
-func newUpstream(c UpstreamConfig, secret string, l *Limits) (*upstream, error) {
+func newUpstream(c Config, secret string, l Limits) (*Upstream, error) {
 	base, err := c.base()
 	if err != nil {
 		return nil, fmt.Errorf("gateway: upstreams: %s: %w", c.Name, err)
@@ -90,11 +102,11 @@ func newUpstream(c UpstreamConfig, secret string, l *Limits) (*upstream, error) 
 		return nil, fmt.Errorf("gateway: upstreams: %s: %w", c.Name, err)
 	}
 	dial := &net.Dialer{Timeout: l.Connect, KeepAlive: 30 * time.Second}
-	return &upstream{cfg: c, base: base, secret: secret, client: &http.Transport{
+	return &Upstream{cfg: c, base: base, secret: secret, client: &http.Transport{
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := dial.DialContext(ctx, network, addr)
 			if err != nil {
-				return nil, &errDial{err}
+				return nil, &dialError{err}
 			}
 			return conn, nil
 		},
@@ -104,7 +116,7 @@ func newUpstream(c UpstreamConfig, secret string, l *Limits) (*upstream, error) 
 		DisableCompression:     true, // bytes pass as they are
 		MaxIdleConns:           0,
 		MaxIdleConnsPerHost:    4096,
-		IdleConnTimeout:        l.UpstreamIdle,
+		IdleConnTimeout:        l.Idle,
 		MaxResponseHeaderBytes: 256 << 10,
 	}}, nil
 }
@@ -126,17 +138,17 @@ func authorities(file string) (*x509.CertPool, error) {
 }
 
 // serves reports whether u answers for model; "" is asked for paths without one.
-func (u *upstream) serves(model string) bool {
-	return model == "" || len(u.cfg.Models) == 0 || matchAny(u.cfg.Models, model)
+func (u *Upstream) serves(model string) bool {
+	return model == "" || len(u.cfg.Models) == 0 || wildcard.Any(u.cfg.Models, model)
 }
 
-// well reports whether u is to be used at the time now, Unix nanoseconds.
-func (u *upstream) well(now int64) bool { return !u.sick.Load() && u.out.Load() <= now }
+// Well reports whether u is to be used at the time now, Unix nanoseconds.
+func (u *Upstream) Well(now int64) bool { return !u.sick.Load() && u.out.Load() <= now }
 
-// pick chooses an upstream for model that is not in tried, by weight among the healthy ones. When none is healthy, the
+// Pick chooses an upstream for model that is not in tried, by weight among the healthy ones. When none is healthy, the
 // sick ones are tried: an answer that may fail is better than one that must. known is false when no upstream serves the
 // model at all.
-func (p *pool) pick(model string, tried uint64, now int64) (u *upstream, at int, known bool) {
+func (p *Pool) Pick(model string, tried uint64, now int64) (u *Upstream, at int, known bool) {
 	if len(p.all) == 1 && tried == 0 && p.all[0].serves(model) {
 		return p.all[0], 0, true
 	}
@@ -147,7 +159,7 @@ func (p *pool) pick(model string, tried uint64, now int64) (u *upstream, at int,
 				continue
 			}
 			known = true
-			if tried&(1<<i) == 0 && u.cfg.Weight > 0 && (sickToo || u.well(now)) {
+			if tried&(1<<i) == 0 && u.cfg.Weight > 0 && (sickToo || u.Well(now)) {
 				total += u.cfg.Weight
 			}
 		}
@@ -156,7 +168,7 @@ func (p *pool) pick(model string, tried uint64, now int64) (u *upstream, at int,
 		}
 		left := rand.IntN(total)
 		for i, u := range p.all {
-			if tried&(1<<i) != 0 || u.cfg.Weight <= 0 || !u.serves(model) || !sickToo && !u.well(now) {
+			if tried&(1<<i) != 0 || u.cfg.Weight <= 0 || !u.serves(model) || !sickToo && !u.Well(now) {
 				continue
 			}
 			if left -= u.cfg.Weight; left < 0 {
@@ -167,8 +179,8 @@ func (p *pool) pick(model string, tried uint64, now int64) (u *upstream, at int,
 	return nil, 0, known
 }
 
-// failed counts a connection that could not be made or an answer that never began.
-func (u *upstream) failed(log *slog.Logger, now time.Time) {
+// Failed counts a connection that could not be made or an answer that never began.
+func (u *Upstream) Failed(log *slog.Logger, now time.Time) {
 	if int(u.fails.Add(1)) < u.cfg.Health.Fails {
 		return
 	}
@@ -179,8 +191,8 @@ func (u *upstream) failed(log *slog.Logger, now time.Time) {
 	log.Warn("upstream is left out for a while: it cannot be reached", "upstream", u.cfg.Name, "for", d)
 }
 
-// answered takes back what failed counted.
-func (u *upstream) answered() {
+// answered takes back what Failed counted.
+func (u *Upstream) answered() {
 	if u.fails.Load() != 0 || u.ejects.Load() != 0 {
 		u.fails.Store(0)
 		u.ejects.Store(0)
@@ -188,8 +200,17 @@ func (u *upstream) answered() {
 	}
 }
 
+// Watch asks the health path of each upstream that has one until ctx ends. It returns at once.
+func (p *Pool) Watch(ctx context.Context, log *slog.Logger) {
+	for _, u := range p.all {
+		if u.cfg.Health.Path != "" {
+			go u.watch(ctx, log)
+		}
+	}
+}
+
 // watch asks the upstream's health path until ctx ends.
-func (u *upstream) watch(ctx context.Context, log *slog.Logger) {
+func (u *Upstream) watch(ctx context.Context, log *slog.Logger) {
 	t := time.NewTicker(u.cfg.Health.Every)
 	defer t.Stop()
 	fails := 0
@@ -215,7 +236,7 @@ func (u *upstream) watch(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-func (u *upstream) check(ctx context.Context) error {
+func (u *Upstream) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, u.cfg.Health.Timeout)
 	defer cancel()
 	at := *u.base
@@ -225,11 +246,11 @@ func (u *upstream) check(ctx context.Context) error {
 		return errors.New("the health path makes no address")
 	}
 	if u.secret != "" {
-		u.authorize(req.Header, "bearer")
+		u.Authorize(req.Header, "bearer")
 	}
 	resp, err := u.client.RoundTrip(req)
 	if err != nil {
-		return u.clean(err)
+		return u.Clean(err)
 	}
 	defer resp.Body.Close()
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be used again
@@ -239,8 +260,8 @@ func (u *upstream) check(ctx context.Context) error {
 	return nil
 }
 
-// authorize puts the upstream's secret where it expects it. scheme is the dialect's way, which the configuration overrides.
-func (u *upstream) authorize(h http.Header, scheme string) {
+// Authorize puts the upstream's secret where it expects it. scheme is the dialect's way, which the configuration overrides.
+func (u *Upstream) Authorize(h http.Header, scheme string) {
 	if u.secret == "" {
 		return
 	}
@@ -257,9 +278,9 @@ func (u *upstream) authorize(h http.Header, scheme string) {
 	}
 }
 
-// clean reduces an error of the transport to its kind, so that neither an address nor text of an answer gets out.
-func (u *upstream) clean(err error) error {
-	var dial *errDial
+// Clean reduces an error of the transport to its kind, so that neither an address nor text of an answer gets out.
+func (u *Upstream) Clean(err error) error {
+	var dial *dialError
 	var timeout net.Error
 	switch {
 	case errors.As(err, &dial):
@@ -278,9 +299,53 @@ func (u *upstream) clean(err error) error {
 	return errors.New("its answer cannot be read")
 }
 
-// close lets go of idle connections.
-func (p *pool) close() {
+// Close lets go of idle connections.
+func (p *Pool) Close() {
 	for _, u := range p.all {
 		u.client.CloseIdleConnections()
 	}
+}
+
+// All lists the upstreams.
+func (p *Pool) All() []*Upstream { return p.all }
+
+// Name is the upstream's name.
+func (u *Upstream) Name() string { return u.cfg.Name }
+
+// Timeout is how long the upstream may take to begin its answer.
+func (u *Upstream) Timeout() time.Duration { return u.cfg.Timeout }
+
+// Secret is the secret by which the upstream knows the gateway; "" when there is none. It is for taking it out of answers.
+func (u *Upstream) Secret() string { return u.secret }
+
+// Open is the number of exchanges that the upstream is answering.
+func (u *Upstream) Open() int64 { return u.open.Load() }
+
+// Done ends what Send began.
+func (u *Upstream) Done() { u.open.Add(-1) }
+
+// Address is where path, with its escaped form where that differs, and query lie on the upstream.
+func (u *Upstream) Address(path, escaped, query string) *url.URL {
+	to := &url.URL{Scheme: u.base.Scheme, Host: u.base.Host, Path: u.base.Path + path, RawQuery: query}
+	if escaped != "" {
+		to.RawPath = u.base.EscapedPath() + escaped
+	}
+	return to
+}
+
+// Send sends req once and waits for the response headers. unsent tells of an error that no byte was sent: another upstream
+// may be asked. Without an error, or where something may have been sent, the caller calls Done when the exchange is over.
+func (u *Upstream) Send(req *http.Request) (resp *http.Response, unsent bool, err error) {
+	u.open.Add(1)
+	resp, err = u.client.RoundTrip(req)
+	if err == nil {
+		u.answered()
+		return resp, false, nil
+	}
+	var dial *dialError
+	if errors.As(err, &dial) {
+		u.open.Add(-1)
+		return nil, true, err
+	}
+	return nil, false, err
 }
