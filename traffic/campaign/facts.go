@@ -122,7 +122,7 @@ const daysProve = 100
 
 // opens reports whether family f can count as a key: parameters and the like follow from the program that an account
 // runs, so they never do; the others do when they chose the group or their own test rejects chance. Among the users of a
-// public list only what does not follow from the list does: who they are, and loads day
+// public list only what does not follow from the list does: who they are, conversations that move, and loads day
 // after day.
 func (g *Group) opens(f int) bool {
 	if f == famParameters {

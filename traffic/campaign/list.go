@@ -87,7 +87,19 @@ func (t *Tracker) unlist(g *Group, pop Population) {
 	g.members, g.weights = g.members[:keep], g.weights[:keep]
 }
 
-// neighbours returns up to 64 accounts outside the group with the same topic cell or shingles.
+// alienE is the e-value of what follows from no list from which on a group is one user of a list, however many its accounts.
+const alienE = 100
+
+// alien returns whether an account belongs to a group other than g that one operator runs by evidence no list explains: two
+// campaigns that draw on one list do not make it public.
+func (t *Tracker) alien(g *Group) func(uint32) bool {
+	return func(a uint32) bool {
+		o := t.owner[a]
+		return o != nil && o != g && (o.apartE+o.apartDays())/2 >= alienE
+	}
+}
+
+// neighbours returns up to 64 accounts outside the group with the same topic cell or shingles, other operators' left out.
 func (t *tester) neighbours(p *pool, sel []int, in map[uint32]bool) []uint32 {
 	votes := map[uint32]int{}
 	for _, i := range sel {
@@ -117,7 +129,7 @@ func (t *tester) neighbours(p *pool, sel []int, in map[uint32]bool) []uint32 {
 	for _, k := range toks[:min(len(toks), 24)] {
 		buf = t.pop.Holders(k, 400, buf[:0])
 		for _, a := range buf {
-			if !in[a] && !seen[a] {
+			if !in[a] && !seen[a] && (t.alien == nil || !t.alien(a)) {
 				seen[a] = true
 				out = append(out, a)
 				if len(out) >= 64 {

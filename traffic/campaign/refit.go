@@ -228,7 +228,7 @@ func (t *Tracker) judge(g *Group, pop Population, newest uint32, now int64) {
 // try runs the one-operator test.
 func (t *Tracker) try(g *Group, pop Population, now int64) {
 	s := &t.search
-	ts := tester{pop: pop, bg: &t.bg, sample: t.bg.pool.acc, rng: t.rng, without: t.without}
+	ts := tester{pop: pop, bg: &t.bg, sample: t.bg.pool.acc, rng: t.rng, without: t.without, alien: t.alien(g)}
 	g.trial = ts.run(&s.pool, s.w, now)
 	if g.looks == 0 {
 		t.tried++
