@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -67,4 +68,25 @@ func FuzzParse(f *testing.F) {
 			_ = c.Gateway.Check()
 		}
 	})
+}
+
+// The example of the manual is read, and makes sense.
+func TestManual(t *testing.T) {
+	doc, err := os.ReadFile("../docs/gateway.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(doc), "```yaml\n")
+	example, _, ok := strings.Cut(example, "```")
+	f, err := Parse([]byte(example))
+	if err != nil || !ok {
+		t.Fatal(err)
+	}
+	f.Gateway.Fill()
+	if err := f.Gateway.Check(); err != nil {
+		t.Error(err)
+	}
+	if len(f.Gateway.Upstreams) != 2 || f.Credentials.Keys == "" || len(f.Restrict.Rules) != 1 || len(f.Budget.Plans) != 2 {
+		t.Errorf("read %+v", f)
+	}
 }
