@@ -214,12 +214,11 @@ func (p *printer) operator(c *palladium.Campaign, d dates) {
 	if c.Detail == nil || len(c.Detail.Days) == 0 {
 		return
 	}
-	p.say(2, "Each window was tested by itself, against the same traffic shuffled among accounts. The factor is how far it moves the odds towards one operator; windows multiply.")
+	p.say(2, "Each window was tested by itself against chance. The factor is the bet it won against independent accounts: what looks at all that is shared win adds up, what days win multiplies, and the two are averaged; the probability above is one over that.")
 	days := c.Detail.Days
 	const limit = 10
-	total, skip := 1.0, max(0, len(days)-limit)
+	skip := max(0, len(days)-limit)
 	for i, t := range days {
-		total *= t.E
 		if i < skip {
 			continue
 		}
@@ -229,7 +228,6 @@ func (p *printer) operator(c *palladium.Campaign, d dates) {
 	if skip > 0 {
 		p.say(4, p.faint("and "+plural(int64(skip), "earlier window")))
 	}
-	p.say(2, "All windows together: factor "+power(total)+".")
 }
 
 // extraction is the extraction test with its inputs.

@@ -24,7 +24,7 @@ const None palladium.Stage = ""
 type Facts struct {
 	Accounts         int                // members of the group
 	OperatorP        float64            // p-value of "the accounts act independently"
-	OperatorE        float64            // e-value against "the accounts act independently", all days multiplied
+	OperatorE        float64            // e-value against "the accounts act independently"
 	OperatorRejected bool               // e-BH over all groups of the run rejects independence
 	ExtractionP      float64            // conformal p-value of "one more benign linked group"
 	ExtractionScore  float64            // fitted log-odds that the use is extraction
