@@ -19,13 +19,14 @@ import (
 func modelCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "model",
-		Short: "Sign and verify a model's files",
+		Short: "Sign, verify and inspect a model's files",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
 		modelSign(),
 		modelVerify(),
+		modelInspect(),
 	)
 	return cmd
 }
