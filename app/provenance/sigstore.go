@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/sign"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -53,7 +54,7 @@ func (o *SigstoreOptions) Sign(ctx context.Context, payload []byte) ([]byte, err
 	if err != nil {
 		return nil, fmt.Errorf("sign with Sigstore: make a key: %w", err)
 	}
-	b, err := sign.Bundle(&sign.DSSEData{Data: payload, PayloadType: signing.PayloadType}, key, opt)
+	b, err := bundleOf(payload, key, opt)
 	if err != nil {
 		return nil, fmt.Errorf("sign with Sigstore: %s: check the network, and that the token is fresh", strings.ReplaceAll(err.Error(), token, "(token)"))
 	}
@@ -62,6 +63,16 @@ func (o *SigstoreOptions) Sign(ctx context.Context, payload []byte) ([]byte, err
 		return nil, fmt.Errorf("sign with Sigstore: write the bundle: %w", err)
 	}
 	return data, nil
+}
+
+// bundleOf asks the services. sigstore-go takes some incomplete answers for complete ones and panics; here that is an error.
+func bundleOf(payload []byte, key sign.Keypair, opt sign.BundleOptions) (b *protobundle.Bundle, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("a service gave an incomplete answer")
+		}
+	}()
+	return sign.Bundle(&sign.DSSEData{Data: payload, PayloadType: signing.PayloadType}, key, opt)
 }
 
 // services fills in whom to ask: those of the configuration, or the public ones.
