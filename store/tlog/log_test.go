@@ -1,0 +1,130 @@
+//go:build unix && !solaris && !aix
+
+package tlog
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/palladium-guard/palladium/proof/ledger"
+	"github.com/palladium-guard/palladium/proof/ledger/ledgertest"
+)
+
+func options(t testing.TB) Options {
+	t.Helper()
+	private, public, err := ledger.GenerateKey(rand.Reader, "example.com/test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ledger.ParseSigner(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := ledger.ParseTrust(public, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Options{Signer: signer, Trust: trust}
+}
+
+func begin(t testing.TB, dir string, o Options) *Log {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(dir, ledger.CheckpointPath)); err != nil {
+		if err := Create(t.Context(), dir, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := Open(t.Context(), dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestLedger(t *testing.T) {
+	o := options(t)
+	ledgertest.Run(t, ledgertest.Options{Trust: o.Trust}, func(t *testing.T) ledger.Ledger {
+		l := begin(t, filepath.Join(t.TempDir(), "log"), o)
+		t.Cleanup(func() {
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return l
+	})
+}
+
+func TestReopen(t *testing.T) {
+	o := options(t)
+	dir := filepath.Join(t.TempDir(), "log")
+	n := 0
+	for range 3 {
+		l := begin(t, dir, o)
+		if _, err := Open(t.Context(), dir, o); !errors.Is(err, ErrBusy) {
+			t.Errorf("a second writer got error %v", err)
+		}
+		var wg sync.WaitGroup
+		for range 290 {
+			wg.Go(func() {
+				if _, err := l.Append(t.Context(), ledger.Statement{Type: "test/v1", Body: fmt.Append(nil, n)}); err != nil {
+					t.Error(err)
+				}
+			})
+			n++
+		}
+		wg.Wait()
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Append(t.Context(), ledger.Statement{Type: "test/v1"}); !errors.Is(err, ErrClosed) {
+			t.Errorf("append after close: got error %v", err)
+		}
+		r, err := ledger.Verify(t.Context(), os.DirFS(dir), o.Trust, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Checkpoint.Size != uint64(n) || r.Types["test/v1"] != n {
+			t.Errorf("log has %d entries, want %d", r.Checkpoint.Size, n)
+		}
+	}
+	for _, i := range []uint64{0, 255, 256, 511, 869} {
+		p, err := ledger.Prove(os.DirFS(dir), o.Trust, i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ledger.VerifyProof(p, o.Trust); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func BenchmarkAppend(b *testing.B) {
+	l := begin(b, filepath.Join(b.TempDir(), "log"), options(b))
+	defer l.Close()
+	body := make([]byte, 600)
+	const workers = 4096
+	var wg sync.WaitGroup
+	work := make(chan struct{}, workers)
+	b.ResetTimer()
+	for range workers {
+		wg.Go(func() {
+			for range work {
+				if _, err := l.Append(context.Background(), ledger.Statement{Type: "test/v1", Body: body}); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	for range b.N {
+		work <- struct{}{}
+	}
+	close(work)
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+}
