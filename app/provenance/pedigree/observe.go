@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -91,7 +92,7 @@ func (o *RecordOptions) observed(r *ran, started time.Time) *lineage.Observed {
 	}
 	for _, p := range sorted(r.writes) {
 		switch {
-		case system(p), below(p, outputs):
+		case system(p), below(p, outputs), gone(p): // what is gone was temporary, or has another name now
 		case len(seen.Writes) == maxSeen:
 			seen.Lost++
 		default:
@@ -132,9 +133,26 @@ func system(p string) bool {
 		func(dir string) bool { return strings.HasPrefix(p, dir) })
 }
 
+func gone(p string) bool {
+	_, err := os.Lstat(p)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// relative returns a path as seen from the current folder, when it is below that.
+func relative(p string) string {
+	here, err := os.Getwd()
+	if err != nil {
+		return p
+	}
+	if rel, err := filepath.Rel(here, p); err == nil && filepath.IsLocal(rel) {
+		return rel
+	}
+	return p
+}
+
 // look hashes a file as it is now. It has changed when it was written to since the command started.
 func look(p string, started time.Time, left *int64) lineage.Seen {
-	s := lineage.Seen{Path: strings.ToValidUTF8(filepath.ToSlash(p), "?")}
+	s := lineage.Seen{Path: strings.ToValidUTF8(filepath.ToSlash(relative(p)), "?")}
 	info, err := os.Lstat(p)
 	if err != nil || !info.Mode().IsRegular() {
 		return s
