@@ -2,7 +2,10 @@ package ledger
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -46,6 +49,30 @@ func ParseSigner(key string) (note.Signer, error) {
 		return nil, errors.New("read the log's private key: not an Ed25519 note key: it is a line that starts with PRIVATE+KEY+")
 	}
 	return s, nil
+}
+
+// PublicKey returns the public key that belongs to a log's private key.
+func PublicKey(private string) (string, error) {
+	fail := errors.New("read the log's private key: not an Ed25519 note key: it is a line that starts with PRIVATE+KEY+")
+	s, err := ParseSigner(private)
+	if err != nil {
+		return "", err
+	}
+	parts := strings.SplitN(strings.TrimSpace(private), "+", 5) // PRIVATE KEY name hash data
+	if len(parts) != 5 {
+		return "", fail
+	}
+	seed, err := base64.StdEncoding.DecodeString(parts[4])
+	if err != nil || len(seed) != 1+ed25519.SeedSize {
+		return "", fail
+	}
+	return note.NewEd25519VerifierKey(s.Name(), ed25519.NewKeyFromSeed(seed[1:]).Public().(ed25519.PublicKey))
+}
+
+// KeyID names a log's public key: 16 hexadecimal digits of its SHA-256.
+func KeyID(public string) string {
+	sum := sha256.Sum256([]byte(strings.TrimSpace(public)))
+	return hex.EncodeToString(sum[:8])
 }
 
 // Trust says whose signatures a checkpoint must carry.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -32,6 +33,16 @@ type Entry struct {
 // Marshal returns the one form that e has in the log: a line for each field.
 func (e *Entry) Marshal() []byte {
 	return fmt.Appendf(nil, "%s\ntype %s\nsha256 %x\nsize %d\ntime %s\n", entryHeader, e.Type, e.Digest, e.Size, e.Time.UTC().Format(timeFormat))
+}
+
+// MarshalJSON writes the digest in hexadecimal.
+func (e Entry) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Type   string `json:"type"`
+		SHA256 string `json:"sha256"`
+		Size   int64  `json:"size"`
+		Time   string `json:"time"`
+	}{e.Type, hex.EncodeToString(e.Digest[:]), e.Size, e.Time.UTC().Format(timeFormat)})
 }
 
 // LeafHash is the hash of the entry in the tree, RFC 6962, 2.1: SHA-256 of a zero byte and the entry.

@@ -16,9 +16,9 @@ const MaxProof = 2 << 20
 
 // Proof shows to who has nothing but the log's key that an entry is in the log.
 type Proof struct {
-	Index      uint64
-	Entry      Entry
-	Checkpoint *Checkpoint
+	Index      uint64      `json:"index"`
+	Entry      Entry       `json:"entry"`
+	Checkpoint *Checkpoint `json:"checkpoint"`
 }
 
 // Prove makes a self-contained proof that an entry is in the log under fsys, in the form of C2SP tlog-proof. The entry

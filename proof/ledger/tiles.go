@@ -110,6 +110,22 @@ func (t *Tree) Entry(index uint64) ([]byte, error) {
 	return b[index%width], nil
 }
 
+// Find returns the index of the first entry for a statement with this digest; ok is false when there is none.
+func (t *Tree) Find(digest [sha256.Size]byte) (index uint64, ok bool, err error) {
+	for i := uint64(0); i*width < t.size; i++ {
+		b, _, err := t.bundle(i)
+		if err != nil {
+			return 0, false, err
+		}
+		for j, data := range b {
+			if e, err := ParseEntry(data); err == nil && e.Digest == digest {
+				return i*width + uint64(j), true, nil
+			}
+		}
+	}
+	return 0, false, nil
+}
+
 // node returns the hash of a complete subtree.
 func (t *Tree) node(id compact.NodeID) ([]byte, error) {
 	level, index, nodeLevel, nodeIndex := layout.NodeCoordsToTileAddress(uint64(id.Level), id.Index)

@@ -27,3 +27,6 @@ func (*Log) Append(context.Context, ledger.Statement) (ledger.Receipt, error) {
 
 // Close does nothing here.
 func (*Log) Close() error { return nil }
+
+// waitLock does nothing here: two readers at once may keep the shorter of two checkpoints.
+func waitLock(string) (unlock func(), err error) { return func() {}, nil }
