@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palladium-guard/palladium/proof/ledger"
-	"github.com/palladium-guard/palladium/store/tlog"
+	"github.com/palladium-guard/palladium/proof/ledger/tlog"
 )
 
 // ledgerCommand groups what is done with a transparency log.

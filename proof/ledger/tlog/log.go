@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	maxBatch      = 1024     // statements written and synced together
+	maxBatch      = 4096     // statements written and synced together
 	maxBatchBytes = 32 << 20 // of such statements, before the next batch is begun
 	batchAge      = 2 * time.Millisecond
 	publishEvery  = 100 * time.Millisecond // the shortest interval between checkpoints that tessera allows

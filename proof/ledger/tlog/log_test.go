@@ -108,7 +108,7 @@ func BenchmarkAppend(b *testing.B) {
 	l := begin(b, filepath.Join(b.TempDir(), "log"), options(b))
 	defer l.Close()
 	body := make([]byte, 600)
-	const workers = 4096
+	const workers = 16384
 	var wg sync.WaitGroup
 	work := make(chan struct{}, workers)
 	b.ResetTimer()
