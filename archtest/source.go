@@ -16,6 +16,9 @@ func Sizes(t *Tree) (out []Finding) {
 		total := 0
 		for _, f := range p.Files {
 			limit := maxFile
+			if p.Floor == Cmd {
+				limit = maxCommand
+			}
 			if f.Test {
 				limit = maxTestFile
 			} else {
@@ -28,7 +31,7 @@ func Sizes(t *Tree) (out []Finding) {
 				out = append(out, longFunctions(t, f)...)
 			}
 		}
-		if total > maxPackage {
+		if total > maxPackage && p.Floor != Cmd {
 			out = append(out, Finding{p.place(), "sizes", fmt.Sprintf("%d lines of code, the limit of a package is %d: give one part a package of its own", total, maxPackage)})
 		}
 	}
