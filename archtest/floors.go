@@ -33,8 +33,8 @@ func Rooms() []Room {
 	rooms := []Room{
 		{"", Root},
 		{"internal", Internal}, {"rules", Internal},
-		{"weights/manifest", Internal}, // digests of files: signing, lineage and custody all speak of them
-		{"proof/ledger/tlog", Store}, // puts on disk what its parent only reads: they share the form of the log
+		{"weights/manifest", Internal},                    // digests of files: signing, lineage and custody all speak of them
+		{"proof/ledger/tlog", Store},                      // puts on disk what its parent only reads: they share the form of the log
 		{"store", Store}, {"traffic/gateway/pool", Store}, // as a store is: I/O for one noun, below the door that uses it
 		{"config", Config}, {"app", App}, {"cmd", Cmd}, {"archtest", Outside},
 	}
@@ -110,8 +110,8 @@ func bannedNames() []string {
 
 // The limits, in lines.
 const (
-	maxPackage  = 2_499 // all files of a package but its tests
-	maxFile     = 699
+	maxPackage = 2_499 // all files of a package but its tests
+	maxFile    = 699
 	// Subcommands do not lean on each other, so what holds them is not limited as a whole; each of its files is, to be short.
 	maxCommand  = 349
 	maxTestFile = 1_499
