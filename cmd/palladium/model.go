@@ -27,6 +27,7 @@ func modelCommand() *cobra.Command {
 		modelSign(),
 		modelVerify(),
 		modelInspect(),
+		modelCompare(),
 	)
 	return cmd
 }
