@@ -13,7 +13,11 @@ import (
 
 	"github.com/palladium-guard/palladium/rules"
 	"github.com/palladium-guard/palladium/weights/inspect"
+	"github.com/palladium-guard/palladium/weights/inspect/archive"
+	"github.com/palladium-guard/palladium/weights/inspect/graph"
 	"github.com/palladium-guard/palladium/weights/inspect/pickle"
+	"github.com/palladium-guard/palladium/weights/inspect/source"
+	"github.com/palladium-guard/palladium/weights/inspect/tensor"
 )
 
 // Inspection is what inspecting files and folders has shown.
@@ -28,9 +32,10 @@ func Inspector() (*inspect.Inspector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &inspect.Inspector{Limits: inspect.DefaultLimits(), Formats: []inspect.Format{
-		pickle.Format(named),
-	}}, nil
+	objects := func(f *inspect.File, at int64) { pickle.ScanAt(f, named, at) }
+	return &inspect.Inspector{Limits: inspect.DefaultLimits(), Formats: slices.Concat(
+		[]inspect.Format{pickle.Format(named)}, archive.Formats(), tensor.Formats(objects), graph.Formats(source.FindKeras), source.Formats(),
+	)}, nil
 }
 
 // Inspect looks into files, and into all files below folders. Each is read by itself, in no more memory than the limits

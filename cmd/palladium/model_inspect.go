@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -59,7 +58,8 @@ func printInspection(w io.Writer, r *provenance.Inspection, format string, all b
 		e.SetIndent("", "  ")
 		return e.Encode(r)
 	case "sarif":
-		return errors.ErrUnsupported
+		v, _ := build()
+		return inspect.WriteSARIF(w, r.Files, v)
 	}
 	count := map[inspect.Verdict]int{}
 	for _, f := range r.Files {

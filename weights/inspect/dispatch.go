@@ -20,8 +20,13 @@ func (in *Inspector) inspect(f *File) string {
 		}
 		if format.Match(f) {
 			fits = append(fits, format)
-			kept = kept || claims
 		}
+	}
+	if slices.ContainsFunc(fits, func(g Format) bool { return !g.Fallback }) {
+		fits = slices.DeleteFunc(fits, func(g Format) bool { return g.Fallback })
+	}
+	for _, format := range fits {
+		kept = kept || slices.Contains(format.Extensions, f.Extension())
 	}
 	names := make([]string, len(fits))
 	for i, format := range fits {

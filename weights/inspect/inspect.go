@@ -92,6 +92,7 @@ type Format struct {
 	Name       string
 	Extensions []string         // lower case with the dot: names that promise this content
 	Match      func(*File) bool // by content alone or, where content has no mark of its own, by content and name
+	Fallback   bool             // counts only where no other format fits
 	Scan       func(*File)      // reports into the file; panics on nothing that a file can hold
 }
 
