@@ -25,6 +25,7 @@ type options struct {
 	streams            int
 	levels             []int
 	open               int
+	targets            []string
 	dir                string
 }
 
@@ -38,7 +39,7 @@ func main() {
 		return
 	}
 	var o options
-	var parts, levels string
+	var parts, levels, targets string
 	flag.StringVar(&o.palladium, "palladium", "bin/palladium", "the `FILE` to measure")
 	flag.StringVar(&o.gomodel, "gomodel", "", "GoModel's `FILE`, left out when empty")
 	flag.StringVar(&parts, "parts", "cost,pace,integrity,memory,revoke", "what to measure")
@@ -47,7 +48,9 @@ func main() {
 	flag.IntVar(&o.streams, "streams", 100_000, "streams that are checked at each level of concurrency")
 	flag.StringVar(&levels, "levels", "1,16,256", "concurrency of the checked streams")
 	flag.IntVar(&o.open, "open", 10_000, "streams held open for memory")
+	flag.StringVar(&targets, "targets", "nginx,ReverseProxy,Palladium,GoModel", "what to measure beside direct; cost needs ReverseProxy")
 	flag.Parse()
+	o.targets = strings.Split(targets, ",")
 	o.parts = strings.Split(parts, ",")
 	for l := range strings.SplitSeq(levels, ",") {
 		var n int

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -82,7 +83,7 @@ func start(ctx context.Context, o options, fault string, names ...string) (*flee
 	for name, open := range map[string]func(context.Context, options, string, *fleet) (*target, error){
 		"nginx": openNginx, "ReverseProxy": openReverseProxy, "Palladium": openPalladium, "GoModel": openGoModel,
 	} {
-		if len(names) > 0 && !strings.Contains(strings.Join(names, " "), name) {
+		if !slices.Contains(o.targets, name) || len(names) > 0 && !slices.Contains(names, name) {
 			continue
 		}
 		t, err := open(ctx, o, dir, f)

@@ -115,5 +115,5 @@ export const clock = { type: "object", properties: { zone: { type: "string" } },
 // many runs f(0..n-1) at once and returns one digest over all results, and how many differ from each other.
 export async function many(n, f) {
   const all = await Promise.all(Array.from({ length: n }, (_, i) => attempt(() => f(i))));
-  return { digest: digest(JSON.stringify(all)), different: new Set(all.map((r) => JSON.stringify(r))).size, failed: all.filter((r) => r?.failed).length };
+  return { digest: digest(JSON.stringify(all)), different: new Set(all.map((r) => JSON.stringify(r))).size, failed: all.filter((r) => r?.failed).length, first: all.find((r) => r?.failed) };
 }

@@ -79,7 +79,8 @@ def attempt(f):
 def many(n, f):
     with ThreadPoolExecutor(n) as pool:
         all = list(pool.map(lambda i: json.dumps(attempt(lambda: f(i)), sort_keys=True), range(n)))
-    return {"digest": digest("".join(all)), "different": len(set(all)), "failed": sum('"failed"' in r for r in all)}
+    failed = [r for r in all if '"failed"' in r]
+    return {"digest": digest("".join(all)), "different": len(set(all)), "failed": len(failed), "first": failed[0] if failed else None}
 
 
 def big(n):
@@ -98,7 +99,7 @@ class OpenAI:
 
     def call(self, case, fault="", **more):
         tag, headers = setting(self.name, case, fault)
-        return tag, self.sdk.OpenAI(base_url=f"{BASE}/v1", api_key=KEY, default_headers=headers, **({"max_retries": 0} | more))
+        return tag, self.sdk.OpenAI(base_url=f"{BASE}/v1", api_key=KEY, default_headers=headers, **({"max_retries": 0, "timeout": 60} | more))
 
     def ask(self, client, text, **more):
         return client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": text}], **more)
@@ -170,7 +171,7 @@ class Anthropic:
 
     def call(self, case, fault="", **more):
         tag, headers = setting(self.name, case, fault)
-        return tag, self.sdk.Anthropic(base_url=BASE, api_key=KEY, default_headers=headers, **({"max_retries": 0} | more))
+        return tag, self.sdk.Anthropic(base_url=BASE, api_key=KEY, default_headers=headers, **({"max_retries": 0, "timeout": 60} | more))
 
     def ask(self, client, text, **more):
         return client.messages.create(**({"model": MODEL, "max_tokens": 900, "messages": [{"role": "user", "content": text}]} | more))
