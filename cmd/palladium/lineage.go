@@ -25,7 +25,7 @@ func lineageCommand() *cobra.Command {
 	}
 	var store string
 	cmd.PersistentFlags().StringVar(&store, "store", pedigree.DefaultStore, "`DIR` of the statements")
-	cmd.AddCommand(lineageRecord(&store), lineageShow(&store), lineageVerify(&store))
+	cmd.AddCommand(lineageRecord(&store), lineageShow(&store), lineageVerify(&store), lineageDataset(&store), lineageExport(&store))
 	return cmd
 }
 

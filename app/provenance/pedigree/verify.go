@@ -23,6 +23,10 @@ type VerifyOptions struct {
 	Unsigned bool          // accept statements that nobody who is trusted signed
 	Files    []string      // artifacts, or folders of them, with which steps are done again
 
+	// Measure says whether the weights in one folder or file come from those in another. It is asked about edges between
+	// models that cannot be done again; nil asks nobody.
+	Measure func(ctx context.Context, parent, child string) (lineage.Evidence, error)
+
 	Reading provenance.Reading
 }
 
@@ -40,6 +44,13 @@ func Verify(ctx context.Context, o VerifyOptions) (*lineage.Trace, error) {
 			return nil, fmt.Errorf("take the root: %w", err)
 		}
 		wo.Roots[a.Identity()] = true
+	}
+	t := g.Walk(model, wo)
+	if len(o.Files) == 0 {
+		return t, nil
+	}
+	if wo.Evidence, err = o.again(ctx, g, t); err != nil {
+		return nil, err
 	}
 	return g.Walk(model, wo), nil
 }
