@@ -1,5 +1,6 @@
 // Package journal keeps records in append-only files of one folder. To append costs a copy in memory; one goroutine writes
-// and syncs what has gathered, so that many records share one trip to the disk. From time to time the records are folded
+// and syncs what has gathered, so that many records share one trip to the disk: every few milliseconds, and at once when
+// somebody waits for one of them. From time to time the records are folded
 // into fewer that say the same. What they say is not known here.
 package journal
 
@@ -35,7 +36,7 @@ type Fold interface {
 
 // Options say how a journal is kept. Zero values stand for what is good for most.
 type Options struct {
-	Every   time.Duration // least time between two writes; 5 ms
+	Every   time.Duration // least time between two writes that nobody waits for; 5 ms
 	Room    int           // bytes that may wait in memory; 16 MiB, at most 64 MiB
 	Segment int64         // bytes after which a file is ended and folded; 64 MiB
 	// Fold returns an empty Fold, to shorten the journal with; nil: it only grows.
@@ -62,6 +63,8 @@ type File struct {
 	kick    chan struct{}
 	stop    chan struct{} // closed to end the writer
 	done    chan struct{} // closed when it has ended
+	hurry   chan struct{}
+	wanted  atomic.Uint64 // the last record that somebody waits for
 	durable atomic.Uint64 // records on disk
 	fail    atomic.Pointer[error]
 	news    atomic.Pointer[chan struct{}] // closed and replaced when durable or fail changes
@@ -92,7 +95,7 @@ func Open(dir string, o Options, take func(record []byte) error) (_ *File, err e
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
-	f := &File{dir: dir, options: o, kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	f := &File{dir: dir, options: o, kick: make(chan struct{}, 1), hurry: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	news := make(chan struct{})
 	f.news.Store(&news)
 	if f.lock, err = os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
@@ -156,8 +159,11 @@ func (f *File) Append(record []byte) (position uint64, err error) {
 	return position, nil
 }
 
-// Wait returns once the record at position, and all before it, are on disk.
+// Wait returns once the record at position, and all before it, are on disk. It has them written without delay.
 func (f *File) Wait(ctx context.Context, position uint64) error {
+	if f.durable.Load() < position {
+		f.want(position)
+	}
 	for {
 		news := *f.news.Load()
 		if f.durable.Load() >= position {
@@ -176,6 +182,23 @@ func (f *File) Wait(ctx context.Context, position uint64) error {
 			}
 			return ErrClosed
 		}
+	}
+}
+
+// want has the writer not rest before the record at position is written.
+func (f *File) want(position uint64) {
+	for {
+		last := f.wanted.Load()
+		if last >= position {
+			return // whoever wanted that has told the writer
+		}
+		if f.wanted.CompareAndSwap(last, position) {
+			break
+		}
+	}
+	select {
+	case f.hurry <- struct{}{}:
+	default:
 	}
 }
 
@@ -212,6 +235,7 @@ func (f *File) Close() error {
 // write is the writer's goroutine.
 func (f *File) write() {
 	defer close(f.done)
+	pause := time.NewTimer(f.options.Every)
 	for open := true; open; {
 		select {
 		case <-f.kick:
@@ -230,10 +254,14 @@ func (f *File) write() {
 			f.spare = batch[:0]
 			f.mu.Unlock()
 		}
-		if open {
+		pause.Reset(f.options.Every)
+		for rest := open; rest && f.wanted.Load() <= f.durable.Load(); {
 			select {
-			case <-time.After(f.options.Every):
+			case <-pause.C:
+				rest = false
+			case <-f.hurry:
 			case <-f.stop:
+				rest = false
 			}
 		}
 	}

@@ -317,6 +317,39 @@ func fill(dir string) {
 	}
 }
 
+// TestWaitHurries: whoever waits does not wait for the next turn of the writer, however many wait, and whoever does not
+// wait shares it.
+func TestWaitHurries(t *testing.T) {
+	f, _ := open(t, t.TempDir(), Options{Every: time.Hour})
+	at := time.Now()
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for range 5 {
+				p, err := f.Append([]byte("a"))
+				if err == nil {
+					err = f.Wait(context.Background(), p)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if took := time.Since(at); took > time.Minute {
+		t.Errorf("40 records took %v", took)
+	}
+	p, err := f.Append([]byte("b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(20 * time.Millisecond)
+	if f.durable.Load() >= p {
+		t.Error("a record that nobody waits for is written at once")
+	}
+}
+
 func FuzzReadBatches(f *testing.F) {
 	good := appendRecord(make([]byte, batchHead), []byte("record"))
 	sealBatch(good)
