@@ -63,6 +63,11 @@ func (x *exchange) allow(r *wire.Request) *refusal {
 		return f
 	}
 	x.g.log.Error("budgets cannot be kept", "error", err)
+	return unkept()
+}
+
+// unkept is the refusal of what cannot be written down.
+func unkept() *refusal {
 	return &refusal{status: http.StatusServiceUnavailable, reason: "budget.unavailable",
 		says: "The gateway cannot reserve the request's budget at the moment. Try again soon.", after: time.Second, retry: true}
 }

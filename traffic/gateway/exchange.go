@@ -102,7 +102,28 @@ func (x *exchange) serve() *refusal {
 		return f
 	}
 	defer resp.Body.Close()
+	if f := x.kept(resp.Request.Context()); f != nil {
+		return f
+	}
 	return x.answer(resp)
+}
+
+// kept waits until the reservation is on disk, where there is a journal: nothing of an answer passes before, so that no
+// crash forgets what a caller has drawn. The upstream was at work meanwhile.
+func (x *exchange) kept(ctx context.Context) *refusal {
+	if x.reserved == nil {
+		return nil
+	}
+	err := x.reserved.Durable(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case x.r.Context().Err() != nil:
+		x.reason = "caller.left"
+		panic(http.ErrAbortHandler)
+	}
+	x.g.log.Error("budgets cannot be kept", "error", err)
+	return unkept()
 }
 
 // finish settles, counts and hands over to be observed, however the exchange ended.
