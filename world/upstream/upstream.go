@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -32,7 +31,6 @@ type Server struct {
 	cfg     Config
 	log     *log
 	retries *counter
-	serial  atomic.Int64
 	mux     *http.ServeMux
 }
 
