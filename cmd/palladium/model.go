@@ -28,6 +28,8 @@ func modelCommand() *cobra.Command {
 		modelVerify(),
 		modelInspect(),
 		modelCompare(),
+		modelGuard(),
+		modelPolicy(),
 	)
 	return cmd
 }

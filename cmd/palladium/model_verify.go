@@ -36,6 +36,14 @@ func modelVerify() *cobra.Command {
 	}
 	f.reading.add(cmd)
 	f.scope.add(cmd)
+	f.addTrust(cmd)
+	fl := cmd.Flags()
+	fl.StringVar(&f.reading.cache, "cache", "", "trust digests remembered in this `DIR` for files that did not change; everything is read when not given")
+	return cmd
+}
+
+// addTrust adds the flags that say which signature is taken.
+func (f *verifyFlags) addTrust(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.signature, "signature", "", "signature `FILE`, when it is not model.sig in the model")
 	fl.StringVar(&f.trust.Key, "key", "", "public key `FILE` of the signer, PEM")
@@ -46,27 +54,34 @@ func modelVerify() *cobra.Command {
 	fl.StringVar(&f.trust.Issuer, "issuer", "", "Sigstore: `URL` of who vouches for the name")
 	fl.StringVar(&f.trust.TrustedRoot, "trusted-root", "", "Sigstore: `FILE` with the keys of its services; without it they are fetched")
 	fl.BoolVar(&f.ignoreUnsigned, "ignore-unsigned", false, "accept files that are not signed, as long as nothing could load them")
-	fl.StringVar(&f.reading.cache, "cache", "", "trust digests remembered in this `DIR` for files that did not change; everything is read when not given")
-	return cmd
+}
+
+// options reads what the flags name.
+func (f *verifyFlags) options() (o provenance.VerifyOptions, err error) {
+	if f.trust.Key == "" && len(f.trust.Roots) == 0 && f.trust.Identity == "" && f.trust.Issuer == "" {
+		return o, usageError(errors.New("say whom you trust"), "with --key, with --roots, or with --identity and --issuer")
+	}
+	if f.trust.At, err = readTime("at", f.at); err != nil {
+		return o, err
+	}
+	o = provenance.VerifyOptions{
+		Signature: f.signature, Scope: f.scope.scope, IgnoreUnsigned: f.ignoreUnsigned, Reading: provenance.Reading{Workers: f.reading.workers},
+	}
+	if o.Trust, err = f.trust.Load(); err != nil {
+		return o, modelError(err)
+	}
+	return o, nil
 }
 
 func (f *verifyFlags) run(cmd *cobra.Command, model string) error {
 	if err := f.reading.check(); err != nil {
 		return err
 	}
-	if f.trust.Key == "" && len(f.trust.Roots) == 0 && f.trust.Identity == "" && f.trust.Issuer == "" {
-		return usageError(errors.New("say whom you trust"), "with --key, with --roots, or with --identity and --issuer")
-	}
-	var err error
-	if f.trust.At, err = readTime("at", f.at); err != nil {
+	o, err := f.options()
+	if err != nil {
 		return err
 	}
-	o := provenance.VerifyOptions{
-		Model: model, Signature: f.signature, Scope: f.scope.scope, IgnoreUnsigned: f.ignoreUnsigned, Reading: provenance.Reading{Workers: f.reading.workers},
-	}
-	if o.Trust, err = f.trust.Load(); err != nil {
-		return modelError(err)
-	}
+	o.Model = model
 	if f.reading.cache != "" {
 		if o.Reading.Cache, err = provenance.CacheFor(f.reading.cache, model, false); err != nil {
 			return modelError(err)

@@ -187,6 +187,9 @@ func quiet() {
 	klog.SetOutput(io.Discard)
 }
 
+// Name returns the log's name.
+func (l *Log) Name() string { return l.o.Signer.Name() }
+
 // Append writes s and waits until it is durable and, unless o.Unpublished, a checkpoint covers it.
 func (l *Log) Append(ctx context.Context, s ledger.Statement) (ledger.Receipt, error) {
 	if err := ctx.Err(); err != nil {

@@ -20,6 +20,9 @@ func Create(context.Context, string, Options) error { return errSystem }
 // Open returns an error here.
 func Open(context.Context, string, Options) (*Log, error) { return nil, errSystem }
 
+// Name returns nothing here.
+func (*Log) Name() string { return "" }
+
 // Append returns an error here.
 func (*Log) Append(context.Context, ledger.Statement) (ledger.Receipt, error) {
 	return ledger.Receipt{}, errSystem
