@@ -13,6 +13,7 @@ import (
 
 type timelineView struct {
 	Step, Mark, Detected string
+	Earlier              string // what the drawing leaves out at its beginning; empty when it reaches back to the first exchange
 	Panels               []panelView
 	Ticks                []string
 	Rows                 []drawView
@@ -40,7 +41,20 @@ func newTimeline(c *palladium.Campaign, d dates, bars int) *timelineView {
 	}
 	v := &timelineView{Step: strings.TrimPrefix(span(step), "1"+nb)}
 	if c.DetectedAt != nil {
-		v.Mark, v.Detected = coord(at(*c.DetectedAt)), "detected "+beforeDetection(c, d)
+		v.Detected = "detected " + beforeDetection(c, d)
+		if !c.DetectedAt.Before(from) {
+			v.Mark = coord(at(*c.DetectedAt))
+		}
+	}
+	if c.First.Before(from) {
+		shown := int64(0)
+		for _, w := range draws {
+			shown += w.Exchanges
+		}
+		if missing := c.Exchanges - shown; missing > 0 {
+			v.Earlier = fmt.Sprintf("Loads are kept for %s. Not shown is what was drawn before %s: %s of %s.",
+				span(to.Sub(from)), d.minute(from), count(missing), plural(c.Exchanges, "exchange"))
+		}
 	}
 	early := func(w palladium.Draw) bool { return c.DetectedAt == nil || w.Start.Before(*c.DetectedAt) }
 	for _, q := range []struct {

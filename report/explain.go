@@ -333,7 +333,6 @@ func (p *printer) explainLinked(l *palladium.Linked, o Options) {
 			p.links("What links the accounts", l.Detail.Links, 8)
 		}
 		p.list("What the policy said", l.Detail.WhyStage)
-		p.list("What would have to change", l.Detail.WouldClear)
 	}
 	p.roster(l.Accounts, memberDetails(l.Detail), o)
 }

@@ -247,6 +247,22 @@ func TestTimelineIsMergedWithoutLoss(t *testing.T) {
 	}
 }
 
+func TestTimelineSaysWhatItLeavesOut(t *testing.T) {
+	first, last := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC), time.Date(2026, 5, 20, 0, 0, 0, 0, time.UTC)
+	c := build("c", palladium.StageAct, 10, first, last, 5)
+	d := datesOf(first, last)
+	if v := newTimeline(&c, d, maxBars); v.Earlier != "" {
+		t.Errorf("a whole timeline is said to lack something: %s", v.Earlier)
+	}
+	c.Detail.Timeline = c.Detail.Timeline[len(c.Detail.Timeline)/2:]
+	at := first.Add(time.Hour)
+	c.DetectedAt = &at
+	v := newTimeline(&c, d, maxBars)
+	if !strings.Contains(v.Earlier, "drawn before") || v.Mark != "" || !strings.Contains(v.Detected, "1"+nb+"May") {
+		t.Errorf("half a timeline: %q, detected %q at %q", v.Earlier, v.Detected, v.Mark)
+	}
+}
+
 func BenchmarkPageOf24000(b *testing.B) {
 	r := sample(24_000)
 	for b.Loop() {

@@ -128,7 +128,11 @@ func (p *printer) table(rows []tableRow, of string) {
 	}
 	for _, r := range rows {
 		name, _ := familyWords(r.family)
-		p.row(name, lead(count(int64(r.accounts)), wide)+of+"  "+lead(ratio(r.weight), likely), r.says)
+		noun := of
+		if of == " others" && r.accounts == 1 {
+			noun = " other "
+		}
+		p.row(name, lead(count(int64(r.accounts)), wide)+noun+"  "+lead(ratio(r.weight), likely), r.says)
 	}
 }
 

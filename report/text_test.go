@@ -234,9 +234,13 @@ func TestExplainAnAccount(t *testing.T) {
 	seen := func(id string) (palladium.MemberDetail, bool) {
 		m := palladium.MemberDetail{ID: id, Exchanges: 31, First: r.Window.From, Last: r.Window.To}
 		if id == "shares" {
-			m.Evidence = []palladium.Evidence{{Family: palladium.Network, Says: "one address of a campus", Accounts: 55, Weight: 0.4}}
+			m.Evidence = []palladium.Evidence{{Family: palladium.Network, Says: "one address of a campus", Accounts: 55, Weight: 0.4},
+				{Family: palladium.Identity, Says: "one card", Accounts: 1, Weight: 4}}
 		}
 		return m, id == "alone" || id == "shares"
+	}
+	if out := flat(explained(t, r, "shares", Options{Seen: seen})); !strings.Contains(out, "1 other ") || strings.Contains(out, "1 others") {
+		t.Errorf("one other account is not said so in:\n%s", out)
 	}
 	for id, want := range map[string]string{"alone": "Nothing uncommon", "shares": "One address of a campus"} {
 		out := flat(explained(t, r, id, Options{Seen: seen}))
