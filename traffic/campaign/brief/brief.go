@@ -106,6 +106,9 @@ func (b *teller) evidence() []palladium.Evidence {
 // says words one family's case.
 func (b *teller) says(family palladium.Family, n int) string {
 	m := len(b.accounts)
+	if n == 0 && (family == palladium.Schedule || family == palladium.Twins || family == palladium.Continuity) {
+		return onlyTogether(family)
+	}
 	switch family {
 	case palladium.Schedule:
 		s := fmt.Sprintf("%d of %d accounts draw the load that one dispatcher would deal them", n, m)
@@ -133,6 +136,17 @@ func (b *teller) says(family palladium.Family, n int) string {
 	}
 	return fmt.Sprintf("%d of %d accounts %s; %.0f%% of the group hold the commonest one, %s times what is usual",
 		n, m, verb(best.Kind), 100*best.Rate, round(math.Exp(best.Gain)))
+}
+
+// onlyTogether words a family whose test the group passes although no account shows it by itself.
+func onlyTogether(family palladium.Family) string {
+	switch family {
+	case palladium.Schedule:
+		return "taken together, their loads lie closer than chance explains; no account shows it by itself"
+	case palladium.Twins:
+		return "taken together, their topics lie closer than chance explains; no account shows it by itself"
+	}
+	return "taken together, conversations move between them more often than chance explains; no account shows it by itself"
 }
 
 // round writes a ratio with two figures.

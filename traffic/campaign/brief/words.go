@@ -116,7 +116,7 @@ func (b *teller) detail(f *campaign.Facts, order []int) *palladium.Detail {
 	case f.Known < campaign.MinPopulation:
 		d.Calibration = fmt.Sprintf("only %d accounts are known, too few to tell chance from design, %d are needed: the group stays at watch", f.Known, campaign.MinPopulation)
 	case f.Calibrated:
-		d.Calibration = fmt.Sprintf("compared with %d benign linked groups of this traffic; of the %d known, the operator vouches for %d", f.References, len(refs), vouched)
+		d.Calibration = fmt.Sprintf("%d benign linked groups of this traffic; of the %d known, the operator vouches for %d", f.References, len(refs), vouched)
 	default:
 		d.Calibration = fmt.Sprintf("only %d benign linked groups to compare with, %d are needed: the group stays at watch", f.References, campaign.MinReferences)
 	}
@@ -189,7 +189,8 @@ func (b *teller) models() []palladium.Share {
 	return out[:min(len(out), 8)]
 }
 
-// timeline adds up the members' load slots; what was drawn before the slots reach is put at the front.
+// timeline adds up the members' load slots. They reach back palladium.SlotCount slots from the newest: what was drawn
+// before is left out.
 func (b *teller) timeline() []palladium.Draw {
 	var newest uint32
 	oldest := uint32(math.MaxUint32)
