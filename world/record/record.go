@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -27,7 +28,7 @@ type Summary struct {
 }
 
 // Write plays w through into dir: accounts.jsonl, exchanges.jsonl (or .jsonl.zst) and the truth. dir is made when it
-// does not exist. progress, when not nil, is called now and then with the number of exchanges written.
+// does not exist; a world that is already in it is replaced. progress, when not nil, is called now and then with the number of exchanges written.
 func Write(w *world.World, dir string, compress bool, progress func(int64)) (Summary, error) {
 	var sum Summary
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -47,9 +48,13 @@ func Write(w *world.World, dir string, compress bool, progress func(int64)) (Sum
 	if err != nil {
 		return sum, err
 	}
-	name := "exchanges.jsonl"
+	name, other := "exchanges.jsonl", "exchanges.jsonl.zst"
 	if compress {
-		name += ".zst"
+		name, other = other, name
+	}
+	// The exchanges of an earlier world would be read as part of this one.
+	if err := os.Remove(filepath.Join(dir, other)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return sum, fmt.Errorf("remove the exchanges of an earlier world: %w", err)
 	}
 	err = write(filepath.Join(dir, name), compress, func(out io.Writer) error {
 		var line []byte

@@ -30,6 +30,7 @@ func demo(t testing.TB) *world.World {
 
 func TestWriteThenReadTruth(t *testing.T) {
 	w, dir := demo(t), filepath.Join(t.TempDir(), "w")
+	var plain []byte
 	for _, compress := range []bool{false, true} {
 		sum, err := Write(w, dir, compress, nil)
 		if err != nil {
@@ -50,10 +51,14 @@ func TestWriteThenReadTruth(t *testing.T) {
 		if sum.Exchanges != got.Exchanges || sum.Campaigns != 1 {
 			t.Errorf("summary %+v", sum)
 		}
+		if !compress {
+			if plain, err = os.ReadFile(filepath.Join(dir, "exchanges.jsonl")); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
-	plain, err := os.ReadFile(filepath.Join(dir, "exchanges.jsonl"))
-	if err != nil {
-		t.Fatal(err)
+	if _, err := os.Stat(filepath.Join(dir, "exchanges.jsonl")); err == nil {
+		t.Error("exchanges of an earlier world stay beside those that replace them")
 	}
 	packed, err := os.ReadFile(filepath.Join(dir, "exchanges.jsonl.zst"))
 	if err != nil {
