@@ -69,7 +69,17 @@ func (f *inputFlags) findings(cmd *cobra.Command, from string, paths []string) (
 	if sources != 1 {
 		return nil, nil, usageError(errors.New("name one source of findings"), "give --state DIR, --report FILE, or the PATH of the traffic")
 	}
+	if len(paths) == 0 { // what was read is settled
+		for _, name := range []string{"dialect", "since", "until", "without"} {
+			if cmd.Flags().Changed(name) {
+				return nil, nil, usageError(fmt.Errorf("--%s says how traffic is read", name), "leave it out, or name the PATH of the traffic")
+			}
+		}
+	}
 	if from != "" {
+		if f.policy != "" {
+			return nil, nil, usageError(errors.New("--policy cannot change the stages of a report"), "leave it out, or explain from --state DIR")
+		}
 		r, err := readReport(from)
 		return r, nil, err
 	}

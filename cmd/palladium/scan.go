@@ -145,6 +145,9 @@ func (f *scanFlags) run(cmd *cobra.Command, paths []string) error {
 	if f.detail && f.format != "json" {
 		return usageError(errors.New("--detail goes with --format json"), "the text and the page show the detail anyway")
 	}
+	if every := cmd.Flags().Lookup("save-every"); every.Changed && (f.every <= 0 || f.in.state == "") {
+		return usageError(fmt.Errorf("--save-every %s has nothing to do", every.Value), "give --state DIR, and a time above zero such as 30s")
+	}
 	opt, err := f.in.options(cmd, paths)
 	if err != nil {
 		return err
