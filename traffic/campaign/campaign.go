@@ -87,13 +87,19 @@ func (w *weights) families() int {
 // as a whole.
 func (w *weights) belongs() bool { return w.families() >= 2 && w[famMutual] >= coreNats }
 
+// kinds counts what speaks for the account with at least 2 nats: who it is, its texts, conversations, loads, parameters.
+func (w *weights) kinds() int {
+	return countOver(2, max(w[famIdentity], w[famNetwork]), max(w[famTemplate], w[famTwins]), w[famContinuity], w[famSchedule], w[famParameters])
+}
+
 // keys counts the independent keys with at least 2 nats. Parameters follow from the program and open none.
 func (w *weights) keys() int {
-	n := 0
-	for _, v := range []float32{
-		max(w[famIdentity], w[famNetwork]), max(w[famTemplate], w[famContinuity], w[famTwins]), w[famSchedule],
-	} {
-		if v >= 2 {
+	return countOver(2, max(w[famIdentity], w[famNetwork]), max(w[famTemplate], w[famContinuity], w[famTwins]), w[famSchedule])
+}
+
+func countOver(nats float32, values ...float32) (n int) {
+	for _, v := range values {
+		if v >= nats {
 			n++
 		}
 	}

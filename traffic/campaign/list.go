@@ -61,6 +61,24 @@ func repeaters(pop Population, accounts []uint32) (out []int) {
 	return out
 }
 
+// lookers returns the positions of members for whom nothing speaks but a name and a text, where for three in four more does:
+// in a crowd, some of the many who send the prompts of one list have a card of the campaign's issuer by chance.
+func (g *Group) lookers(pop Population) (out []int) {
+	firm := 0
+	for i, m := range g.members {
+		p := pop.Profile(m.account)
+		if g.weights[i].kinds() >= 3 {
+			firm++
+		} else if float64(p.Repeats) >= fresh*float64(max(p.Exchanges, 1)) {
+			out = append(out, i)
+		}
+	}
+	if firm*4 < len(g.members)*3 {
+		return nil
+	}
+	return out
+}
+
 // unlist lets go of members that use one list among members who do not: evaluators of a public benchmark beside a
 // campaign whose tasks or wording come near it. They take no part in the tests either.
 func (t *Tracker) unlist(g *Group, pop Population) {
@@ -68,7 +86,7 @@ func (t *Tracker) unlist(g *Group, pop Population) {
 		return
 	}
 	accounts, _ := g.Members()
-	gone := append(collision.Users(prompts(pop, accounts)), repeaters(pop, accounts)...)
+	gone := slices.Concat(collision.Users(prompts(pop, accounts)), repeaters(pop, accounts), g.lookers(pop))
 	if len(gone) == 0 {
 		return
 	}
