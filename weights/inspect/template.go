@@ -78,9 +78,10 @@ func templateCode(source string) string {
 	}
 }
 
-// squeeze leaves out the white space by which a word could be taken apart.
+// squeeze leaves out white space, and joins texts that are put together from pieces.
 func squeeze(s string) string {
-	return strings.NewReplacer("| ", "|", " |", "|", " (", "(", "\t", "", "~", "", `" "`, "", `' '`, "", `"+"`, "", `'+'`, "", `" + "`, "", `' + '`, "", `' ~ '`, "", `" ~ "`, "", `'~'`, "", `"~"`, "").Replace(s)
+	s = strings.Join(strings.Fields(s), "")
+	return strings.NewReplacer(`"~"`, "", `'~'`, "", `"+"`, "", `'+'`, "", `""`, "", "''", "").Replace(s)
 }
 
 // spelled reports whether an escape stands for a letter, a digit or an underscore.

@@ -244,7 +244,11 @@ func (w *walker) code(op byte) {
 			w.push(computed)
 		}
 	case opPersID:
-		if _, ok := w.line(); ok {
+		l, ok := w.line()
+		if w.trial && bytes.ContainsFunc(l, func(r rune) bool { return r < ' ' || r >= 0x7f }) {
+			w.end = broken // "PK" of a zip archive, not an id
+		}
+		if ok {
 			w.persistent()
 		}
 	case opBinPersID:

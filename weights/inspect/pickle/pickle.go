@@ -3,6 +3,8 @@
 package pickle
 
 import (
+	"slices"
+
 	"github.com/palladium-guard/palladium/weights/inspect"
 )
 
@@ -29,13 +31,12 @@ func Match(f *inspect.File, rules *Rules) bool {
 	if h := f.Head(); len(h) >= 2 && h[0] == opProto && h[1] <= 5 || looksLike(f, rules) {
 		return true
 	}
-	for _, e := range append(extensions(), ".bin", ".dat", ".model") {
-		if f.Extension() == e {
-			w := trial(f, rules)
-			return len(w.globals) > 0
-		}
+	promised := slices.Contains(extensions(), f.Extension())
+	if !promised && !slices.Contains([]string{".bin", ".dat", ".model"}, f.Extension()) {
+		return false
 	}
-	return false
+	w := trial(f, rules)
+	return promised && len(w.globals) > 0 || w.real()
 }
 
 func trial(f *inspect.File, rules *Rules) *walker {
@@ -55,11 +56,12 @@ func looksLike(f *inspect.File, rules *Rules) bool {
 	if h[0] == opProto && h[1] <= 5 {
 		return w.end != broken || w.ops > 3
 	}
-	real := false
-	for _, g := range w.globals {
-		real = real || identifier(g.module) && identifier(g.name)
-	}
-	return w.end == gaveUp || w.end == stopped && w.ops > 1 || real && w.calls > 0
+	return w.end == gaveUp || w.end == stopped && w.ops > 1 || w.real() && w.calls > 0
+}
+
+// real reports whether the pickle names what Python could have given a name.
+func (w *walker) real() bool {
+	return slices.ContainsFunc(w.globals, func(g named) bool { return identifier(g.module) && identifier(g.name) })
 }
 
 // Scan follows every pickle in the file.

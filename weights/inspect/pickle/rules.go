@@ -18,6 +18,7 @@ type Rules struct {
 	allow   map[string]map[string]bool
 	modules map[string]bool
 	names   map[string]map[string]bool
+	slow    bool // tests: take the slow way only
 }
 
 // ParseRules reads a rule file: exact names that are harmless, and modules and names that are denied. A name that is

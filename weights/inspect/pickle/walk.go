@@ -12,8 +12,8 @@ import (
 const (
 	window     = 256 << 10 // bytes of the stream in memory
 	maxLine    = window    // of an argument that ends with a newline, as far as it is looked at
-	maxStack   = 2 << 20
-	maxMemo    = 2 << 20
+	maxStack   = 3 << 19
+	maxMemo    = 3 << 19
 	maxMarks   = 1 << 16
 	maxGlobals = 2048
 	maxName    = 512
@@ -200,6 +200,11 @@ func (w *walker) walk() outcome {
 			w.op = w.at()
 			w.fail("the file ends without a STOP")
 			break
+		}
+		if !w.trial && !w.rules.slow {
+			if w.fast(); w.pos >= len(w.buf) {
+				continue
+			}
 		}
 		w.op = w.base + int64(w.pos)
 		op := w.buf[w.pos]

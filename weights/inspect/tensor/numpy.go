@@ -41,7 +41,7 @@ func scanNumPy(f *inspect.File, objects func(*inspect.File, int64)) {
 	if m == nil {
 		f.Report(inspect.RuleHeader, inspect.Suspicious, start, "the header is not as NumPy writes it")
 	}
-	if regexp.MustCompile(`['"][|<>=^!]?(?:O[0-9]*|object_?)['"]`).MatchString(text) || m == nil && strings.Contains(text, `\`) {
+	if regexp.MustCompile(`['"][|<>=^!]?(?:O[0-9]*|object_?)['"]`).MatchString(text) || strings.Contains(text, `\`) {
 		f.Report(inspect.RuleObjects, inspect.Suspicious, start, "the array holds Python objects, stored as a pickle")
 		objects(f, data)
 		return
