@@ -86,6 +86,9 @@ func (e *Editor) Close(dst []byte) []byte {
 // eventEnd returns the length of the first event in p, its blank line included, or -1. The first from bytes are known to
 // end none.
 func eventEnd(p []byte, from int) int {
+	if from > 0 && from < len(p) && p[from] == '\n' && p[from-1] == '\r' {
+		from++ // one end of a line, not two
+	}
 	for i := from; i < len(p); {
 		n := lineEnd(p[i:])
 		if n < 0 {
