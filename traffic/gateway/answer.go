@@ -43,7 +43,7 @@ func (x *exchange) answer(resp *http.Response) *refusal {
 	switch {
 	case streamed:
 		return x.head(resp, true, x.streamBody)
-	case x.passing.Follows && (x.redaction.Any() || x.pace() > 0), !good && x.up.Secret() != "", x.filtersModels() && good && plain:
+	case x.passing.Follows && (x.redaction.Any() || x.pace() > 0), !good && x.up.Secret() != "", x.listsModels() && good && plain:
 		return x.whole(resp)
 	}
 	flush := resp.ContentLength < 0 // it may come slowly
@@ -195,8 +195,8 @@ func (x *exchange) whole(resp *http.Response) *refusal {
 			x.delay(time.Duration(float64(output) / pace * float64(time.Second)))
 		}
 	}
-	if x.filtersModels() && resp.StatusCode/100 == 2 {
-		if body, err = x.ownModels(body); err != nil {
+	if x.listsModels() && resp.StatusCode/100 == 2 {
+		if body, err = x.models(resp.Request.Context(), body); err != nil {
 			return unreadable()
 		}
 	}

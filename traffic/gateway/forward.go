@@ -66,6 +66,11 @@ func (x *exchange) send(ctx context.Context, u *pool.Upstream) (resp *http.Respo
 	} else {
 		x.timer.Reset(u.Timeout())
 	}
+	return u.Send(x.request(u).WithContext(ctx))
+}
+
+// request is what u is sent.
+func (x *exchange) request(u *pool.Upstream) *http.Request {
 	to := u.Address(x.r.URL.Path, x.r.URL.RawPath, x.r.URL.RawQuery)
 	header := outbound(x.r.Header, x.s.strip)
 	scheme := "bearer"
@@ -83,5 +88,5 @@ func (x *exchange) send(ctx context.Context, u *pool.Upstream) (resp *http.Respo
 		req.ContentLength = int64(len(body))
 		req.GetBody = func() (io.ReadCloser, error) { return newMemory(body), nil }
 	}
-	return u.Send(req.WithContext(ctx))
+	return req
 }

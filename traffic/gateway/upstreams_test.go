@@ -134,6 +134,50 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// The list of models is that of all upstreams, without what they do not serve here, what the credential may not use, and
+// those that do not answer.
+func TestListsModels(t *testing.T) {
+	var n atomic.Int64
+	list := func(ids ...string) string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			n.Add(1)
+			fmt.Fprintf(w, `{"object":"list","data":[{"id":"%s","by":%q}],"last_id":"x"}`, strings.Join(ids, fmt.Sprintf(`","by":%q},{"id":"`, ids[0])), ids[0])
+		}))
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	r := start(t, func(o *gateway.Options, _ *rig) {
+		o.Config.Upstreams = []pool.Config{
+			{URL: list("a-1", "both")}, {URL: list("b-1", "both", "b-2", "secret"), Models: []string{"b-*", "both"}}, {URL: "http://" + closedPort(t)},
+			{URL: named(t, "odd", &n)},
+		}
+	})
+	const want = `{"data":[{"id":"a-1","by":"a-1"},{"id":"both","by":"a-1"},{"id":"b-1","by":"b-1"},{"id":"b-2","by":"b-1"}],"last_id":"b-2","object":"list"}`
+	good := 0
+	for range 40 {
+		resp := r.send("/v1/models", "")
+		if got := text(t, resp); got == want {
+			good++
+		} else if resp.StatusCode == http.StatusOK || !strings.Contains(got, "answer.unreadable") { // the odd one was picked
+			t.Errorf("status %d\n got %s\nwant %s", resp.StatusCode, got, want)
+		}
+	}
+	if good == 0 {
+		t.Error("it was never listed")
+	}
+	r.callers.mu.Lock()
+	r.callers.keys[key] = gateway.Caller{Account: "acme", Plan: "pro", Scopes: gateway.Scopes{Models: []string{"*-1"}}}
+	r.callers.mu.Unlock()
+	for range 20 {
+		if got := text(t, r.send("/v1/models", "")); !strings.Contains(got, "answer.unreadable") && got != `{"data":[{"id":"a-1","by":"a-1"},{"id":"b-1","by":"b-1"}],"last_id":"b-1","object":"list"}` {
+			t.Errorf("got %s", got)
+		}
+	}
+	if u := metrics(t, r.gateway); u[`palladium_gateway_upstream_in_flight{upstream="upstream1"}`] != 0 {
+		t.Error("an exchange with an upstream is never over")
+	}
+}
+
 // Upstreams get requests by weight and by the models that they serve.
 func TestWeightsAndModels(t *testing.T) {
 	var a, b, c atomic.Int64

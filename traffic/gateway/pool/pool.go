@@ -137,8 +137,11 @@ func authorities(file string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// serves reports whether u answers for model; "" is asked for paths without one.
-func (u *Upstream) serves(model string) bool {
+// Chooses reports whether u serves some models only.
+func (u *Upstream) Chooses() bool { return len(u.cfg.Models) > 0 }
+
+// Serves reports whether u answers for model; "" is asked for paths without one.
+func (u *Upstream) Serves(model string) bool {
 	return model == "" || len(u.cfg.Models) == 0 || wildcard.Any(u.cfg.Models, model)
 }
 
@@ -149,13 +152,13 @@ func (u *Upstream) Well(now int64) bool { return !u.sick.Load() && u.out.Load() 
 // sick ones are tried: an answer that may fail is better than one that must. known is false when no upstream serves the
 // model at all.
 func (p *Pool) Pick(model string, tried uint64, now int64) (u *Upstream, at int, known bool) {
-	if len(p.all) == 1 && tried == 0 && p.all[0].serves(model) {
+	if len(p.all) == 1 && tried == 0 && p.all[0].Serves(model) {
 		return p.all[0], 0, true
 	}
 	for _, sickToo := range [2]bool{false, true} {
 		total := 0
 		for i, u := range p.all {
-			if !u.serves(model) {
+			if !u.Serves(model) {
 				continue
 			}
 			known = true
@@ -168,7 +171,7 @@ func (p *Pool) Pick(model string, tried uint64, now int64) (u *Upstream, at int,
 		}
 		left := rand.IntN(total)
 		for i, u := range p.all {
-			if tried&(1<<i) != 0 || u.cfg.Weight <= 0 || !u.serves(model) || !sickToo && !u.Well(now) {
+			if tried&(1<<i) != 0 || u.cfg.Weight <= 0 || !u.Serves(model) || !sickToo && !u.Well(now) {
 				continue
 			}
 			if left -= u.cfg.Weight; left < 0 {
