@@ -250,17 +250,17 @@ func featureViews(fs []palladium.Feature) []featureView {
 	return out
 }
 
-type trialView struct{ When, Accounts, P, E, Total, W string }
+type trialView struct{ When, Accounts, P, E, W string }
 
-// trialViews lists the windows of the one-operator test with the running product of their factors.
+// trialViews lists the windows of the one-operator test with their factors, which are not of one kind and have no
+// running total: what looks win adds up, what days win multiplies.
 func trialViews(ts []palladium.OperatorTrial, d dates) []trialView {
 	var out []trialView
-	sum, logs, most := 0.0, make([]float64, len(ts)), 1.0
+	logs, most := make([]float64, len(ts)), 1.0
 	for i, t := range ts {
-		sum += math.Log10(t.E)
-		logs[i] = sum
-		if !math.IsInf(sum, 0) {
-			most = max(most, sum)
+		logs[i] = math.Log10(t.E)
+		if !math.IsInf(logs[i], 0) {
+			most = max(most, logs[i])
 		}
 		when := d.minute(t.From)
 		if t.To.Sub(t.From) == 24*time.Hour && t.From.UTC().Truncate(24*time.Hour).Equal(t.From) {
@@ -268,7 +268,7 @@ func trialViews(ts []palladium.OperatorTrial, d dates) []trialView {
 		} else if !t.To.IsZero() {
 			when += " to " + d.minute(t.To)
 		}
-		out = append(out, trialView{when, count(int64(t.Accounts)), oneIn(t.P), power(t.E), power(math.Pow(10, sum)), ""})
+		out = append(out, trialView{when, count(int64(t.Accounts)), oneIn(t.P), power(t.E), ""})
 	}
 	for i := range out {
 		out[i].W = coord(200 * min(1, max(0, logs[i]/most)))
