@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 DATA      ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state eval fit clean
+.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-hash conformance eval fit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,7 @@ format:
 vet:
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	cd bench/gateway && $(GO) vet . && $(GO) test .
 
 race:
 	$(GO) test -count=1 ./archtest
@@ -68,6 +69,16 @@ bench: ## run the benchmarks of every stage and the end-to-end figure
 
 bench-state: ## measure the state of a million accounts; needs 6 GB of memory and some minutes
 	GOGC=40 $(GO) test -run '^$$' -bench 'State/accounts=1000000$$' -benchtime 1x -timeout 60m ./app
+
+bench-gateway: ## measure the gateway beside its peers; GOMODEL=FILE adds that one
+	bench/gateway/run
+
+bench-hash: ## compare hashing with openssl and the Python reference
+	conformance/oms/bench
+
+conformance: ## see the gateway through real clients, and signatures beside the Python reference; skips what cannot be had
+	conformance/gateway/run
+	conformance/oms/run
 
 eval: build ## measure on worlds with fixed seeds and write docs/EVALUATION.md
 	bin/palladium world evaluate --data $(DATA) --out docs/EVALUATION.md
