@@ -387,7 +387,7 @@ func FuzzParse(f *testing.F) {
 		g := NewGraph([]Record{{ID: ID(data), Statement: s, Standing: Trusted}})
 		for i := range s.Outputs {
 			tr := g.Walk(s.Outputs[i], Options{})
-			_, _ = tr.Text(&bytes.Buffer{}), tr.HTML(&bytes.Buffer{})
+			_, _ = tr.Text(&bytes.Buffer{}), tr.DOT(&bytes.Buffer{})
 		}
 	})
 }
