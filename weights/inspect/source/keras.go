@@ -110,7 +110,7 @@ func FindKeras(f *inspect.File) { findKeras(f) }
 // findKeras returns the number of configurations found.
 func findKeras(f *inspect.File) int {
 	const overlap = 16
-	buf := make([]byte, 256<<10)
+	buf := make([]byte, min(max(f.Size, 4*overlap), 256<<10))
 	found := 0
 	var skipTo, tried int64
 	for at := int64(0); at < f.Size; at += int64(len(buf) - overlap) {

@@ -73,7 +73,7 @@ func matchScript(f *inspect.File) bool {
 // byte that text does not have, or -1.
 func lines(f *inspect.File, visit func(line []byte, at int64)) (int64, error) {
 	s := f.Section(0, f.Size)
-	buf := make([]byte, 0, maxLine)
+	buf := make([]byte, 0, min(maxLine, f.Size+1))
 	var at int64
 	odd := int64(-1)
 	for {
@@ -107,7 +107,7 @@ func lines(f *inspect.File, visit func(line []byte, at int64)) (int64, error) {
 			return odd, nil
 		}
 		// Move what is left to the front of the same memory.
-		front := make([]byte, len(buf), maxLine)
+		front := make([]byte, len(buf), min(maxLine, f.Size+1))
 		copy(front, buf)
 		buf = front
 	}
