@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/traffic/gateway/credential"
 	"github.com/palladium-guard/palladium/world/upstream"
 )
@@ -332,6 +334,75 @@ func TestDrains(t *testing.T) {
 	defer s.journal.Close()
 	if used := usedToday(s); used != 20 {
 		t.Errorf("after a restart %d output tokens are charged, wanted 20", used)
+	}
+}
+
+// Observations are kept as lines, which hold what was measured and none of the text, and end whole.
+func TestKeepsObservations(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "seen")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "observations-"+time.Now().UTC().Format(time.DateOnly)+".jsonl")
+	if err := os.WriteFile(name, []byte(`{"half`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, strings.Replace(usual, "  listen: 127.0.0.1:0\n", fmt.Sprintf("  listen: 127.0.0.1:0\n  observe: {dir: %q}\n", dir), 1))
+	before := time.Now().UTC()
+	for range 3 {
+		if got := r.chat(); got != 200 {
+			t.Fatal(got)
+		}
+	}
+	r.stop()
+	err := <-r.ended
+	r.ended <- err
+	data, e := os.ReadFile(name)
+	if err != nil || e != nil {
+		t.Fatal(err, e)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+	if len(lines) != 4 && before.Day() == time.Now().UTC().Day() {
+		t.Fatalf("%d lines: %.300s", len(lines), data)
+	}
+	for _, line := range lines[1:] {
+		var o palladium.Observation
+		if err := json.Unmarshal([]byte(line), &o); err != nil || o.Account != "acme" || o.Prompt == 0 || o.Words != 1 || o.Outcome.Status != 200 {
+			t.Errorf("%v: %.200s", err, line)
+		}
+	}
+	if _, err := newLineSink(name, newLog(io.Discard)); err == nil {
+		t.Error("a file is taken for a folder")
+	}
+}
+
+// A folder that goes away loses lines, is told in the log and counted, and is used again when it is back.
+func TestLosesObservations(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "seen")
+	log := &lockedBuffer{}
+	s, err := newLineSink(dir, newLog(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	o := &palladium.Observation{Time: time.Now().UnixMilli(), Account: "a"}
+	s.Observe(o)
+	s.Observe(o)
+	if s.Lost() != 2 || strings.Count(log.String(), "cannot be written") != 1 {
+		t.Errorf("%d lost\n%s", s.Lost(), log)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.Observe(o)
+	s.Observe(&palladium.Observation{Time: o.Time + 25*3600*1000, Account: "b"})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := filepath.Glob(filepath.Join(dir, "*.jsonl")); len(got) != 2 || s.Lost() != 2 {
+		t.Errorf("files %v, %d lost", got, s.Lost())
 	}
 }
 

@@ -53,6 +53,7 @@ type site struct {
 	journal     *journal.File // of the ledger; nil: it forgets
 	limiter     *budget.Limiter
 	observer    *observe.Observer // nil: nothing is observed
+	sink        *lineSink         // nil: observations are counted only
 	verdicts    *verdict.Holder
 	version     atomic.Uint64 // of the verdict table
 
@@ -84,7 +85,9 @@ func (s *site) open(f *config.File) error {
 		return err
 	}
 	if !g.Observe.Off {
-		s.observer = observe.New(g.Observe, measure.New(key, nil), nil)
+		if s.observer, err = s.observe(g.Observe, key); err != nil {
+			return err
+		}
 		opt.Observer = s.observer
 	}
 	opt.OpenAI, opt.Anthropic, opt.Log = openai.New(), anthropic.New(), s.log
@@ -98,6 +101,19 @@ func (s *site) open(f *config.File) error {
 	}
 	s.file = f
 	return nil
+}
+
+// observe opens the observer and what it gives observations to.
+func (s *site) observe(o gateway.Observe, key [32]byte) (*observe.Observer, error) {
+	var to observe.Sink
+	if o.Dir != "" {
+		var err error
+		if s.sink, err = newLineSink(o.Dir, s.log); err != nil {
+			return nil, err
+		}
+		to = s.sink
+	}
+	return observe.New(o, measure.New(key, nil), to), nil
 }
 
 // parts builds what can be reloaded.
@@ -162,8 +178,8 @@ func (s *site) reload() error {
 		s.readVerdicts(f.Gateway.Verdicts.File)
 	}
 	was, is := s.file.Gateway, f.Gateway
-	if was.Listen != is.Listen || was.Admin != is.Admin || was.TLS != is.TLS || was.State != is.State || was.Verdicts != is.Verdicts {
-		s.log.Warn("listeners, tls files, state directory and verdict file change with the next start only")
+	if was.Listen != is.Listen || was.Admin != is.Admin || was.TLS != is.TLS || was.State != is.State || was.Verdicts != is.Verdicts || was.Observe != is.Observe {
+		s.log.Warn("listeners, tls files, state directory, verdict file and observation change with the next start only")
 	}
 	return nil
 }
@@ -285,7 +301,11 @@ func (s *site) health() []gateway.Part {
 	parts = append(parts, id)
 	if s.observer != nil {
 		measured, dropped := s.observer.Counts()
-		parts = append(parts, gateway.Part{Name: "observation", OK: true, Says: fmt.Sprintf("%d exchanges measured, %d dropped", measured, dropped)})
+		p := gateway.Part{Name: "observation", OK: true, Says: fmt.Sprintf("%d exchanges measured, %d dropped", measured, dropped)}
+		if s.sink != nil && s.sink.Lost() > 0 {
+			p.OK, p.Says = false, p.Says+fmt.Sprintf(", %d writes failed: look at the disk they are on", s.sink.Lost())
+		}
+		parts = append(parts, p)
 	}
 	if s.journal != nil {
 		p := gateway.Part{Name: "budgets", OK: s.journal.Err() == nil, Needed: true}
@@ -366,6 +386,11 @@ func (s *site) close() {
 	}
 	if s.observer != nil {
 		s.observer.Close()
+	}
+	if s.sink != nil {
+		if err := s.sink.Close(); err != nil {
+			s.log.Error("the last observations could not be written", "error", err)
+		}
 	}
 	s.end()
 	if s.journal != nil {

@@ -50,10 +50,11 @@ type Admin struct {
 
 // Observe says what becomes of finished exchanges.
 type Observe struct {
-	Off    bool  `yaml:"off"`
-	Queue  int   `yaml:"queue"`  // exchanges that may wait to be measured
-	Memory Bytes `yaml:"memory"` // bytes of text that may wait with them
-	Answer Bytes `yaml:"answer"` // bytes of an answer that are measured
+	Off    bool   `yaml:"off"`
+	Dir    string `yaml:"dir"`    // folder in which observations are kept, a file a day; empty: they are counted only
+	Queue  int    `yaml:"queue"`  // exchanges that may wait to be measured
+	Memory Bytes  `yaml:"memory"` // bytes of text that may wait with them
+	Answer Bytes  `yaml:"answer"` // bytes of an answer that are measured
 }
 
 // Verdicts says where the table of verdicts comes from.
