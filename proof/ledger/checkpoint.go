@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -77,8 +76,10 @@ func KeyID(public string) string {
 
 // Trust says whose signatures a checkpoint must carry.
 type Trust struct {
-	Log       note.Verifier // of the log itself
-	Witnesses *witness.Group
+	Log       note.Verifier  // of the log itself
+	Witnesses *witness.Group // who must have cosigned; nobody when nil
+
+	cosigners []note.Verifier // all witnesses that the policy names, whether it asks for them or not
 }
 
 // ParseTrust reads a log's public key and, when policy is not empty, a witness policy: lines that name witnesses with
@@ -97,6 +98,18 @@ func ParseTrust(key string, policy []byte) (Trust, error) {
 		return Trust{}, fmt.Errorf("read the witness policy: %w", err)
 	}
 	t.Witnesses = &g
+	for line := range strings.Lines(string(policy)) {
+		line, _, _ = strings.Cut(line, "#")
+		if fields := strings.Fields(line); len(fields) == 4 && fields[0] == "witness" { // the form that was accepted above
+			w, err := fnote.NewVerifierForCosignatureV1(fields[2])
+			if err != nil {
+				return Trust{}, fmt.Errorf("read the key of witness %s: %w", fields[1], err)
+			}
+			if !slices.ContainsFunc(t.cosigners, func(v note.Verifier) bool { return v.Name() == w.Name() && v.KeyHash() == w.KeyHash() }) {
+				t.cosigners = append(t.cosigners, w)
+			}
+		}
+	}
 	return t, nil
 }
 
@@ -124,11 +137,7 @@ func OpenCheckpoint(data []byte, t Trust) (*Checkpoint, error) {
 	if len(data) > maxCheckpoint {
 		return nil, fmt.Errorf("%w: checkpoint is longer than %d bytes", ErrFormat, maxCheckpoint)
 	}
-	known := []note.Verifier{t.Log}
-	if t.Witnesses != nil {
-		known = append(known, slices.Collect(maps.Values(t.Witnesses.Endpoints()))...)
-	}
-	n, err := note.Open(data, note.VerifierList(known...))
+	n, err := note.Open(data, note.VerifierList(append([]note.Verifier{t.Log}, t.cosigners...)...))
 	var unverified *note.UnverifiedNoteError
 	switch {
 	case errors.As(err, &unverified):

@@ -20,8 +20,16 @@ var (
 	ErrBroken    = errors.New("log does not hold what it has signed") // wrapped by Broken
 )
 
-// maxProblems is how many problems are listed; they are counted beyond.
-const maxProblems = 100
+// What is listed of one kind, and what of it a message shows. All are counted.
+const (
+	maxProblems = 20
+	maxShown    = 4
+)
+
+// kinds lists what can be wrong, worst first.
+func kinds() []error {
+	return []error{ErrRollback, ErrFork, ErrUntrusted, ErrTruncated, ErrEntry, ErrTile, ErrMissing, ErrTampered}
+}
 
 // Problem is one thing that is wrong.
 type Problem struct {
@@ -33,17 +41,20 @@ func (p Problem) String() string { return p.Where + ": " + p.Err.Error() }
 
 // Broken says what is wrong with a log. errors.Is finds ErrBroken and the kind of each problem.
 type Broken struct {
-	Problems []Problem // the first hundred
+	Problems []Problem // the first 20 of each kind
 	Count    int
 }
 
 func (b *Broken) Error() string {
-	lines := make([]string, 0, len(b.Problems)+1)
-	for i, p := range b.Problems {
-		if i == 10 {
-			break
+	var lines []string
+	for _, kind := range kinds() {
+		shown := 0
+		for _, p := range b.Problems {
+			if shown < maxShown && errors.Is(p.Err, kind) {
+				lines = append(lines, "  "+p.String())
+				shown++
+			}
 		}
-		lines = append(lines, "  "+p.String())
 	}
 	if more := b.Count - len(lines); more > 0 {
 		lines = append(lines, fmt.Sprintf("  and %d more", more))
@@ -61,7 +72,20 @@ func (b *Broken) Unwrap() []error {
 }
 
 func (b *Broken) add(where string, err error) {
-	if b.Count++; len(b.Problems) < maxProblems {
+	b.Count++
+	same := 0
+	for _, kind := range kinds() {
+		if !errors.Is(err, kind) {
+			continue
+		}
+		for _, p := range b.Problems {
+			if errors.Is(p.Err, kind) {
+				same++
+			}
+		}
+		break
+	}
+	if same < maxProblems {
 		b.Problems = append(b.Problems, Problem{Err: err, Where: where})
 	}
 }

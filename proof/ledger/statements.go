@@ -15,6 +15,7 @@ import (
 // statementsPath holds the statements, in packs. A pack holds the statements of consecutive entries, 32 bits of length
 // before each, big endian. Its name is the index of the first: 12 digits, in groups of three. Packs are written before the
 // entries: what a pack holds beyond the first entry of the next one, or beyond the log's end, has never become an entry.
+// A writer removes the packs that begin beyond the log's end before it writes others.
 const statementsPath = "statements"
 
 const maxIndex = 1_000_000_000_000
@@ -104,6 +105,9 @@ func packs(fsys fs.FS, f func(first uint64) bool) error {
 func packOf(fsys fs.FS, index uint64) (uint64, bool, error) {
 	return packBelow(fsys, statementsPath, PackPath(index)[len(statementsPath)+1:], true)
 }
+
+// LastPack returns the first index of the last pack; ok is false when there is none.
+func LastPack(fsys fs.FS) (first uint64, ok bool, err error) { return packOf(fsys, maxIndex-1) }
 
 // packBelow descends dir. bound is the rest of the greatest path allowed, while tight; otherwise all is allowed.
 func packBelow(fsys fs.FS, dir, bound string, tight bool) (uint64, bool, error) {

@@ -17,9 +17,6 @@ import (
 	"github.com/palladium-guard/palladium/proof/ledger"
 )
 
-// patience is how long a checkpoint may take: every witness twice, and a slow disk.
-func (l *Log) patience() time.Duration { return 2*l.o.WitnessTimeout + 20*time.Second }
-
 // write owns the order of the log: it gathers statements, syncs them to disk, and only then queues their entries.
 func (l *Log) write() {
 	defer close(l.batches)
@@ -126,7 +123,7 @@ func (l *Log) publish(batch []*pending) error {
 
 func (l *Log) awaitCheckpoint(size uint64) ([]byte, error) {
 	fsys := os.DirFS(l.dir)
-	until := time.Now().Add(l.patience())
+	until := time.Now().Add(l.o.Patience)
 	for {
 		cp, err := ledger.ReadCheckpoint(fsys, l.o.Trust)
 		if err == nil && cp.Size >= size {
@@ -155,4 +152,22 @@ func treeSize(dir string) (uint64, error) {
 		return 0, fmt.Errorf("read the size of the tree: %w", err)
 	}
 	return state.Size, nil
+}
+
+// dropOrphans removes the statements of entries that a killed writer never came to write. Left there, they would be taken
+// for those of entries to come.
+func dropOrphans(dir string, next uint64) error {
+	for {
+		first, ok, err := ledger.LastPack(os.DirFS(dir))
+		if err != nil || !ok || first < next {
+			return err
+		}
+		path := filepath.Join(dir, filepath.FromSlash(ledger.PackPath(first)))
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+		if err := syncDir(filepath.Dir(path)); err != nil {
+			return err
+		}
+	}
 }

@@ -8,6 +8,21 @@ import (
 	"runtime"
 )
 
+const temporary = ".new-*"
+
+// sweep removes what a process that was killed while it wrote has left in a folder.
+func sweep(folder string) {
+	left, err := os.ReadDir(folder)
+	if err != nil {
+		return
+	}
+	for _, e := range left {
+		if ok, _ := filepath.Match(temporary, e.Name()); ok {
+			_ = os.Remove(filepath.Join(folder, e.Name())) // it hurts nobody
+		}
+	}
+}
+
 // writeSynced writes a file of the log whole or not at all; it and its name are on disk when it returns.
 func writeSynced(dir, name string, data []byte) (err error) {
 	path := filepath.Join(dir, filepath.FromSlash(name))
@@ -15,7 +30,7 @@ func writeSynced(dir, name string, data []byte) (err error) {
 	if err := makeDirs(folder); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(folder, ".new-*")
+	f, err := os.CreateTemp(folder, temporary)
 	if err != nil {
 		return err
 	}

@@ -106,6 +106,9 @@ func start(ctx context.Context, dir string, o Options) (l *Log, err error) {
 	if o.WitnessTimeout == 0 {
 		o.WitnessTimeout = tessera.DefaultWitnessTimeout
 	}
+	if o.Patience == 0 {
+		o.Patience = 2*o.WitnessTimeout + 20*time.Second
+	}
 	quiet()
 	lock, err := takeLock(filepath.Join(dir, lockName))
 	if err != nil {
@@ -143,6 +146,11 @@ func start(ctx context.Context, dir string, o Options) (l *Log, err error) {
 		cancel()
 		return nil, fmt.Errorf("open the ledger %s: %w", dir, err)
 	}
+	if err := dropOrphans(dir, next); err != nil {
+		cancel()
+		return nil, fmt.Errorf("open the ledger %s: %w", dir, err)
+	}
+	sweep(filepath.Dir(filepath.Join(dir, filepath.FromSlash(ledger.PackPath(next)))))
 	l = &Log{
 		dir: dir, o: o, lock: lock, add: app.Add, stop: stop, cancel: cancel, next: next,
 		work: make(chan *pending, maxBatch), batches: make(chan []*pending, 8), done: make(chan struct{}),
@@ -244,7 +252,7 @@ func (l *Log) Close() error {
 	if err := l.failure(); err != nil {
 		return nil // those who appended have been told
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), l.patience())
+	ctx, cancel := context.WithTimeout(context.Background(), l.o.Patience)
 	defer cancel()
 	if err := l.stop(ctx); err != nil {
 		return fmt.Errorf("close the ledger: %w: the entries are safe; the next append signs a checkpoint over them", err)

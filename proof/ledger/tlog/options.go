@@ -32,6 +32,8 @@ type Options struct {
 	Policy []byte
 	// WitnessTimeout is how long witnesses have to answer; 5 seconds when zero.
 	WitnessTimeout time.Duration
+	// Patience is how long a checkpoint may take before Append gives up; 20 seconds and twice WitnessTimeout when zero.
+	Patience time.Duration
 	// Unpublished acknowledges entries that are durable in the tree, before a checkpoint covers them. The receipt has none.
 	Unpublished bool
 	// HTTP reaches the witnesses; http.DefaultClient when nil.
