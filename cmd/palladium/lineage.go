@@ -241,7 +241,7 @@ func lineageVerify(store *string) *cobra.Command {
 		Short: "Walk from a model to its roots and say what is missing, forged or merely claimed",
 		Long: "Walks the statements from MODEL back to data sets and to the roots that you take as they are. Every statement on the\n" +
 			"way must be signed by somebody you trust, and nothing may be missing. With --files, steps whose transformation is\n" +
-			"stated are done again with the files found there.\n\n" +
+			"stated are done again with the files found there, and the weights of others are compared.\n\n" +
 			"The exit status is 0 when the lineage holds, 3 when it does not, 1 when it could not be walked, 2 for wrong usage.",
 		Example: "  palladium lineage verify --key team.pub out/\n" +
 			"  palladium lineage verify --key team.pub --root base/ --require recomputed --files base/ --files lora/ merged/",
@@ -271,7 +271,7 @@ func (f *lineageVerifyFlags) run(cmd *cobra.Command, store, model string) error 
 		return usageError(fmt.Errorf("unknown grade %q", f.require), "use claimed, measured or recomputed")
 	}
 	t, err := pedigree.Verify(cmd.Context(), pedigree.VerifyOptions{
-		Store: pedigree.OpenStore(store), Model: model, Trust: trust, Roots: f.roots, Require: grade, Unsigned: f.unsigned, Files: f.files,
+		Store: pedigree.OpenStore(store), Model: model, Trust: trust, Roots: f.roots, Require: grade, Unsigned: f.unsigned, Files: f.files, Measure: pedigree.MeasureWeights,
 	})
 	if err != nil {
 		return modelError(err)
@@ -281,6 +281,7 @@ func (f *lineageVerifyFlags) run(cmd *cobra.Command, store, model string) error 
 		return err
 	}
 	if f.format == "text" {
+		printEvidence(out, t)
 		for i := range t.Findings {
 			mark := "note"
 			if t.Findings[i].Fatal {
@@ -296,4 +297,17 @@ func (f *lineageVerifyFlags) run(cmd *cobra.Command, store, model string) error 
 		fmt.Fprintf(out, "the lineage holds; its weakest edge between models is %s\n", t.Weakest())
 	}
 	return nil
+}
+
+// printEvidence prints, once for each step, what was found when it was done again or measured.
+func printEvidence(w io.Writer, t *lineage.Trace) {
+	seen := map[string]bool{}
+	for i := range t.Edges {
+		e := &t.Edges[i]
+		if e.Detail == "" || e.Statement == "" || seen[e.Statement] {
+			continue
+		}
+		seen[e.Statement] = true
+		fmt.Fprintf(w, "%s  %s, statement %s: %s\n", e.Grade, e.Step, lineage.Short(e.Statement), plain(e.Detail))
+	}
 }
