@@ -51,7 +51,8 @@ func (c *comparison) align() error {
 				continue
 			}
 			best = al
-			c.embedA, c.embedB, c.inA, c.inB, c.sign, c.straight = ea, eb, one.inA, one.inB, one.sign, one.straight
+			c.embedA, c.embedB, c.inA, c.inB, c.sign = ea, eb, one.inA, one.inB, one.sign
+			c.rowsA, c.rowsB = one.rowsA, one.rowsB
 		}
 	}
 	if c.report.Alignment = best; best != nil {
@@ -73,6 +74,7 @@ func (c *comparison) alignBy(a, b *matrix) (*Alignment, error) {
 	if len(rowsA) < leastTokens {
 		return nil, nil
 	}
+	c.rowsA, c.rowsB = rowsA, rowsB
 	ea, err := columns(a, rowsA)
 	if err != nil {
 		return nil, err
@@ -137,7 +139,6 @@ func (c *comparison) numbered(d int) {
 	for i := range c.sign {
 		c.sign[i] = 1
 	}
-	c.straight = true
 }
 
 // tokens returns rows of both embeddings that stand for the same tokens: half of them the first ones, which are the

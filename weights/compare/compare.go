@@ -143,7 +143,8 @@ type comparison struct {
 
 	inA, inB []int     // hidden dimensions that are looked at, and their partners
 	sign     []float32 // by which B's are multiplied
-	straight bool      // dimensions correspond by number, without change of sign
+	rowsA    []int     // of the embeddings, for tokens that both models have
+	rowsB    []int
 	pairs    []layerPair
 }
 

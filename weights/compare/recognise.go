@@ -41,6 +41,7 @@ type part struct {
 type layer struct {
 	number, expert int
 	parts          map[kind]*matrix
+	gain           *Tensor // of the norm before the feed-forward part; nil when there is none
 }
 
 func (l *layer) get(k kind) *matrix { return l.parts[k] }
@@ -208,6 +209,19 @@ func (m *Model) settle() {
 	for i := range embeds {
 		if e := &embeds[i].m; e.in == m.hidden && len(m.embeds) == 0 {
 			m.embeds = append(m.embeds, e)
+		}
+	}
+	for i := range m.Tensors {
+		t := &m.Tensors[i]
+		p := part{expert: -1}
+		rest, ok := p.place(t.Name)
+		if !ok || p.stack != best || len(t.Shape) != 1 || t.Shape[0] != int64(m.hidden) || !t.readable() || strings.HasSuffix(t.Name, ".bias") {
+			continue
+		}
+		for at, l := range layers {
+			if at[0] == p.number && hasName(rest, "post_attention_layernorm ffn_norm ln_2 pre_feedforward_layernorm norm2") {
+				l.gain = t
+			}
 		}
 	}
 	m.layers = gatherLayers(layers)

@@ -43,7 +43,17 @@ func (r *Report) Text() string {
 		if i.Matched != nil {
 			fmt.Fprintf(&b, ", matched twice p = %s", Power(i.Matched.LogP))
 		}
+		if i.InPlace != nil {
+			fmt.Fprintf(&b, ", in place p = %s", Power(i.InPlace.LogP))
+		}
 		fmt.Fprintf(&b, "; cosine %.3f; %d neurons in each of %d layers\n", i.Cosine, i.Neurons, i.Layers)
+		if t := i.Tokens; t != nil {
+			fmt.Fprintf(&b, "  tokens     by number p = %s", Power(t.Ordered.LogP))
+			if t.Matched != nil {
+				fmt.Fprintf(&b, ", matched twice p = %s", Power(t.Matched.LogP))
+			}
+			fmt.Fprintf(&b, "; in %d layers\n", t.Layers)
+		}
 	}
 	if s := r.Spread; s != nil {
 		fmt.Fprintf(&b, "  spread     correlation %.3f over %d layers\n", s.Correlation, s.Layers)

@@ -69,6 +69,10 @@ func (r *Report) calm(because func(string, ...any), decided bool) bool {
 	if o := r.Overlap; o != nil && o.Tensors > 0 {
 		return false
 	}
+	if t := in.Tokens; t != nil && t.Matched != nil && t.Matched.LogP < math.Log(calmP) {
+		because("neurons do the same to tokens, whatever the order they are in: p = %s, which shared texts may explain", Power(t.Matched.LogP))
+		return false
+	}
 	if in.LogP < math.Log(calmP) || at.Sigma > CalmSigma {
 		return false
 	}
