@@ -78,10 +78,7 @@ func NewGraph(records []Record) *Graph {
 	})
 	for i := range sorted {
 		r := &sorted[i]
-		if at, ok := g.byID[r.ID]; ok {
-			if r.Standing == Forged && g.records[at].Standing != Forged { // another signature of it stands
-				continue
-			}
+		if _, known := g.byID[r.ID]; known { // one that stands at least as well
 			continue
 		}
 		g.byID[r.ID] = len(g.records)

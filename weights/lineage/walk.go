@@ -184,17 +184,14 @@ func (w *walk) visit(a *Artifact, path []string) {
 // held walks on from a file to the directories that hold it.
 func (w *walk) held(a *Artifact, holders, path []string) {
 	for _, h := range holders {
-		for _, i := range w.g.makersOf(h) {
-			outputs := w.g.records[i].Statement.Outputs
-			for j := range outputs {
-				if outputs[j].Identity() == h {
-					w.t.Edges = append(w.t.Edges, Edge{From: h, To: a.Identity(), Role: a.Role, Grade: Recomputed, Detail: "one of its files"})
-					w.visit(&outputs[j], path)
-					break
-				}
-			}
-			break
+		makers := w.g.makersOf(h)
+		if len(makers) == 0 {
+			continue
 		}
+		outputs := w.g.records[makers[0]].Statement.Outputs
+		j := slices.IndexFunc(outputs, func(out Artifact) bool { return out.Identity() == h })
+		w.t.Edges = append(w.t.Edges, Edge{From: h, To: a.Identity(), Role: a.Role, Grade: Recomputed, Detail: "one of its files"})
+		w.visit(&outputs[j], path)
 	}
 }
 

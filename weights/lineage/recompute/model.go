@@ -100,17 +100,6 @@ func (m *Model) add(f File, name, dtype string, shape []int64, offset, size int6
 
 func (m *Model) names() []string { return slices.Sorted(maps.Keys(m.tensors)) }
 
-// like returns a model with some tensors of m.
-func (m *Model) like(keep func(name string) bool) *Model {
-	out := &Model{tensors: map[string]*weights{}, gguf: m.gguf, raw: m.raw}
-	for name, t := range m.tensors {
-		if keep(name) {
-			out.tensors[name] = t
-		}
-	}
-	return out
-}
-
 func (t *weights) elements() int64 {
 	n := int64(1)
 	for _, d := range t.shape {
