@@ -12,8 +12,8 @@ import (
 const (
 	window     = 256 << 10 // bytes of the stream in memory
 	maxLine    = window    // of an argument that ends with a newline, as far as it is looked at
-	maxStack   = 3 << 19
-	maxMemo    = 3 << 19
+	maxStack   = 1 << 19
+	maxMemo    = 1 << 20
 	maxMarks   = 1 << 16
 	maxGlobals = 2048
 	maxName    = 512
