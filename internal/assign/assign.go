@@ -7,7 +7,8 @@ import (
 )
 
 // Minimise gives each of n rows a column of its own such that the sum of their costs is least. cost has n rows of m
-// columns, n <= m, and only finite numbers; the result has the column of each row. It panics when the sizes do not fit.
+// columns, n <= m, and is changed where it has no finite
+// number: that counts as 1e30. The result has the column of each row. It panics when the sizes do not fit.
 //
 // Shortest augmenting paths with dual prices, in O(n² m): Jonker and Volgenant, "A shortest augmenting path algorithm
 // for dense and sparse linear assignment problems" (1987), in the rectangular form of Crouse, "On implementing 2D
@@ -15,6 +16,11 @@ import (
 func Minimise(cost []float32, n, m int) []int {
 	if n > m || len(cost) != n*m {
 		panic(fmt.Sprintf("assign: %d costs for %d rows and %d columns", len(cost), n, m))
+	}
+	for i, c := range cost {
+		if !(c > -1e30 && c < 1e30) {
+			cost[i] = 1e30
+		}
 	}
 	s := solver{
 		cost: cost, m: m, rowOf: fill(m, -1), colOf: fill(n, -1), u: make([]float64, n), v: make([]float64, m),

@@ -74,6 +74,13 @@ func TestFindsAPlantedPermutation(t *testing.T) {
 	}
 }
 
+func TestEndsWithoutNumbers(t *testing.T) {
+	none := float32(math.NaN())
+	if got := Minimise([]float32{none, none, none, 1}, 2, 2); !slices.Equal(got, []int{0, 1}) {
+		t.Errorf("assigned %v", got)
+	}
+}
+
 func BenchmarkRandom(b *testing.B) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	const n = 1024

@@ -211,9 +211,11 @@ func (m *matrix) gather(outs, ins []int) ([]float32, error) {
 	return x, nil
 }
 
-// finite makes a zero of what is no number, so that one broken weight does not hide the others.
+// finite makes a zero of what is no number or larger than any weight, so that one broken weight does not hide the
+// others, nor sums of products overflow.
 func finite(f float32) float32 {
-	if f-f != 0 {
+	const most = 1e12
+	if !(f > -most && f < most) {
 		return 0
 	}
 	return f
