@@ -64,14 +64,17 @@ func Campaign(t *campaign.Tracker, g *campaign.Group, pop campaign.Population, n
 	}
 	c.Evidence = b.evidence()
 	c.CounterEvidence = b.counter(&f)
-	c.Techniques = b.techniques(&f)
+	c.Techniques = b.techniques(stage, &f)
 	c.Detail = b.detail(&f, order)
 	return c
 }
 
 // techniques names what is seen in MITRE ATLAS: extraction of the model through its inference API, and what goes
-// with it.
-func (b *teller) techniques(f *campaign.Facts) []string {
+// with it. Nothing is named of a group that is not said to extract.
+func (b *teller) techniques(stage palladium.Stage, f *campaign.Facts) []string {
+	if stage != palladium.StageAct && stage != palladium.StageReview {
+		return nil
+	}
 	out := []string{"AML.T0024.002", "AML.T0040"}
 	if f.Probing {
 		out = append(out, "AML.T0024.001")
@@ -134,7 +137,7 @@ func (b *teller) says(family palladium.Family, n int) string {
 	if best.Rate == 0 {
 		return fmt.Sprintf("%d of %d accounts agree", n, m)
 	}
-	return fmt.Sprintf("%d of %d accounts %s; %.0f%% of the group hold the commonest one, %s times what is usual",
+	return fmt.Sprintf("%d of %d accounts %s; %.0f %% of the group hold the commonest one, %s times what is usual",
 		n, m, verb(best.Kind), 100*best.Rate, round(math.Exp(best.Gain)))
 }
 

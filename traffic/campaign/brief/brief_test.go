@@ -98,8 +98,8 @@ func TestWords(t *testing.T) {
 		calibration          string
 	}{
 		{"a campaign", 160, 24, 0, "", 24, []string{
-			"24 of 24 accounts come from the same addresses; 96% of the group hold the commonest one, 310 times what is usual",
-			"24 of 24 accounts repeat the same wording; 96% of the group hold the commonest one, 310 times what is usual",
+			"24 of 24 accounts come from the same addresses; 96 % of the group hold the commonest one, 310 times what is usual",
+			"24 of 24 accounts repeat the same wording; 96 % of the group hold the commonest one, 310 times what is usual",
 			"24 of 24 accounts ask about one mixture of topics, as if from one source",
 			"24 of 24 accounts draw the load that one dispatcher would deal them; most began within",
 		}, []string{
@@ -116,7 +116,7 @@ func TestWords(t *testing.T) {
 			"3 of the accounts linked to it belong to a class or programme you vouch for",
 		}, few},
 		{"with the operator's own", 160, 24, 2, palladium.RelationInternal, 22, nil, []string{"2 of the accounts linked to it are your own"}, few},
-		{"mostly vouched for", 160, 24, 18, palladium.RelationTenant, 24, nil, []string{"the operator vouches for 75% of the accounts"},
+		{"mostly vouched for", 160, 24, 18, palladium.RelationTenant, 24, nil, []string{"the operator vouches for 75 % of the accounts"},
 			few},
 		{"among few accounts", 26, 12, 0, "", 12, nil, nil,
 			"only 38 accounts are known, too few to tell chance from design, 40 are needed: the group stays at watch"},

@@ -53,11 +53,11 @@ func (b *teller) counter(f *campaign.Facts) []palladium.Counter {
 	var missing []string
 	say := func(format string, a ...any) { out = append(out, palladium.Counter{Says: fmt.Sprintf(format, a...)}) }
 	if f.Vouched > 0 {
-		say("the operator vouches for %.0f%% of the accounts", 100*f.Vouched)
+		say("the operator vouches for %.0f %% of the accounts", 100*f.Vouched)
 	}
 	b.guests(say)
 	if f.Declared >= 0.2 {
-		say("%.0f%% of the accounts declare one and the same organisation: they do not hide that they belong together", 100*f.Declared)
+		say("%.0f %% of the accounts declare one and the same organisation: they do not hide that they belong together", 100*f.Declared)
 	}
 	if seen, expected, asStrangers := b.g.Collisions(); asStrangers {
 		say("prompts repeat between the accounts about as often as between strangers who use one public list (%.0f repeats seen, %.0f expected): what they ask, and how, is no evidence of one operator", seen, expected)
