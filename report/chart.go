@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/internal/stats"
 )
 
 type timelineView struct {
@@ -252,6 +253,15 @@ func featureViews(fs []palladium.Feature) []featureView {
 
 type trialView struct{ When, Accounts, P, E, W string }
 
+// window says when a trial was, and of which kind: only a day's factor is its bet undivided, half of what p allows kept.
+func window(t palladium.OperatorTrial, d dates) string {
+	kind := "look, "
+	if day := 0.5 + 0.5*min(stats.EValueFromP(t.P), 1e4); math.Abs(t.E-day) < 1e-9*day {
+		kind = "day, "
+	}
+	return kind + d.minute(t.From) + " to " + d.minute(t.To)
+}
+
 // trialViews lists the windows of the one-operator test with their factors, which are not of one kind and have no
 // running total: what looks win adds up, what days win multiplies.
 func trialViews(ts []palladium.OperatorTrial, d dates) []trialView {
@@ -262,13 +272,7 @@ func trialViews(ts []palladium.OperatorTrial, d dates) []trialView {
 		if !math.IsInf(logs[i], 0) {
 			most = max(most, logs[i])
 		}
-		when := d.minute(t.From)
-		if t.To.Sub(t.From) == 24*time.Hour && t.From.UTC().Truncate(24*time.Hour).Equal(t.From) {
-			when = d.day(t.From)
-		} else if !t.To.IsZero() {
-			when += " to " + d.minute(t.To)
-		}
-		out = append(out, trialView{when, count(int64(t.Accounts)), oneIn(t.P), power(t.E), ""})
+		out = append(out, trialView{window(t, d), count(int64(t.Accounts)), oneIn(t.P), power(t.E), ""})
 	}
 	for i := range out {
 		out[i].W = coord(200 * min(1, max(0, logs[i]/most)))

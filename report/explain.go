@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -214,19 +215,14 @@ func (p *printer) operator(c *palladium.Campaign, d dates) {
 	if c.Detail == nil || len(c.Detail.Days) == 0 {
 		return
 	}
-	p.say(2, "Each window was tested by itself against chance. The factor is the bet it won against independent accounts: what looks at all that is shared win adds up, what days win multiplies, and the two are averaged; the probability above is one over that.")
-	days := c.Detail.Days
-	const limit = 10
-	skip := max(0, len(days)-limit)
-	for i, t := range days {
-		if i < skip {
-			continue
-		}
-		p.wrap("    "+pad(d.minute(t.From), 18)+" ", 23, fmt.Sprintf("%s, by chance %s, factor %s",
-			plural(int64(t.Accounts), "account"), oneIn(t.P), power(t.E)))
+	p.say(2, "Each window was tested by itself against chance: a look is at all that the accounts shared since the group was first seen, a day at their loads in fresh traffic. The factor is the bet it won against independent accounts; that of the k-th look is divided by k(k + 1), the price of looking again, and so may be small where chance is too. What looks win adds up, what days win multiplies, and the two are averaged. The probability above is one over that. The strongest windows:")
+	days := slices.Clone(c.Detail.Days)
+	slices.SortStableFunc(days, func(a, b palladium.OperatorTrial) int { return cmp.Compare(b.E, a.E) })
+	for _, t := range days[:min(5, len(days))] {
+		p.item(fmt.Sprintf("%s: %s, by chance %s, factor %s", window(t, d), plural(int64(t.Accounts), "account"), oneIn(t.P), power(t.E)))
 	}
-	if skip > 0 {
-		p.say(4, p.faint("and "+plural(int64(skip), "earlier window")))
+	if rest := len(days) - 5; rest > 0 {
+		p.say(4, p.faint("and "+plural(int64(rest), "weaker window")))
 	}
 }
 

@@ -163,6 +163,6 @@ func timeline(c *palladium.Campaign, rng *rand.Rand) {
 func days(c *palladium.Campaign, rng *rand.Rand) {
 	for t := c.First.Truncate(24 * time.Hour); t.Before(c.Last); t = t.Add(24 * time.Hour) {
 		p := math.Pow(10, -1-2.7*rng.Float64())
-		c.Detail.Days = append(c.Detail.Days, palladium.OperatorTrial{From: t, To: t.Add(24 * time.Hour), Accounts: len(c.Accounts), P: p, E: 1 / (2 * math.Sqrt(p))})
+		c.Detail.Days = append(c.Detail.Days, palladium.OperatorTrial{From: t, To: t.Add(24 * time.Hour), Accounts: len(c.Accounts), P: p, E: 0.5 + 0.25/math.Sqrt(p)})
 	}
 }

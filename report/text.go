@@ -88,13 +88,13 @@ func (p *printer) campaign(c *palladium.Campaign, r *palladium.Report, d dates, 
 	p.heading("What to do")
 	_, asks := stageWord(c.Stage)
 	p.item(capital(asks) + ".")
-	id := shellWord(label(c.ID, 64))
-	p.command(o.explain()+" "+id, "every reason, and what would clear it")
+	explain, open := o.explain()+" "+shellWord(label(c.ID, 64)), "palladium scan --html FILE"
 	if o.HTMLPath != "" {
-		p.command("open "+shellWord(label(o.HTMLPath, 0)), "timeline, links and accounts")
-	} else {
-		p.command("palladium scan --html FILE", "timeline, links and accounts on one page")
+		open = "open " + shellWord(label(o.HTMLPath, 0))
 	}
+	wide := max(columns(explain), columns(open))
+	p.command(pad(explain, wide), "every reason, and what would clear it")
+	p.command(pad(open, wide), "timeline, links and accounts on one page")
 }
 
 // evidence is one line for each family: how many accounts show it (of ends the count), how much likelier that is under
@@ -319,7 +319,7 @@ func (p *printer) command(line, what string) {
 		p.buf.WriteString(full + "\n")
 		return
 	}
-	p.buf.WriteString("    " + p.bold(line) + "\n")
+	p.buf.WriteString("    " + p.bold(strings.TrimRight(line, " ")) + "\n")
 	p.say(8, p.faint(what))
 }
 

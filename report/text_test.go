@@ -206,7 +206,7 @@ func TestExplainACampaign(t *testing.T) {
 		t.Error("a unique beginning is not taken for the campaign")
 	}
 	if miss := inOrder(flat(full), "412 accounts are one operator", "Which evidence joined the accounts", "Sign-up data", "3 independent kinds agree", "Strongest links", "work list 1",
-		"What speaks against it", "12 %", "Test 1: is it one operator?", "1 time in 3 billion", "the two are averaged", "factor", "earlier windows",
+		"What speaks against it", "12 %", "Test 1: is it one operator?", "1 time in 3 billion", "the two are averaged", "- day, ", "412 accounts, by chance", "factor", "weaker windows",
 		"Test 2: is it extraction?", "1 time in 10,000", "Compared with: 212 linked groups", "topic coverage 412, against 96 and 240: above the usual range",
 		"Why it is at act", "one operator below 1 in a million", "What would take it off the list", "You vouch", "Accounts", "400 between"); miss != "" {
 		t.Errorf("%q is missing, or stands too early, in:\n%s", miss, full)

@@ -326,7 +326,7 @@ func leaked(c *palladium.Campaign) string {
 // beforeDetection says how much was gone when the campaign was first called.
 func beforeDetection(c *palladium.Campaign, d dates) string {
 	if c.DetectedAt == nil {
-		return "not yet detected"
+		return "not yet"
 	}
 	s := d.minute(*c.DetectedAt)
 	if c.Exchanges > 0 {
