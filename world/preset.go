@@ -38,7 +38,7 @@ func Preset(name string) (Scenario, bool) {
 	one := func(change func(c *CampaignSpec)) { s.Campaigns = []CampaignSpec{with(change)} }
 	switch name {
 	case "demo":
-		s.Benign, s.Days = Population(1500), 10
+		s.Benign, s.Days = Population(2000), 10
 		one(func(c *CampaignSpec) {
 			c.Rate, c.Camouflage, c.Pivot, c.Jitter, c.MultiTurn = 15, 0.3, true, time.Minute, 0.1
 		})
