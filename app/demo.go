@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/palladium-guard/palladium"
@@ -33,11 +32,8 @@ func MakeDemo(dir string, seed uint64) (*Demo, error) {
 		return nil, err
 	}
 	d := &Demo{Traffic: filepath.Join(dir, "traffic")}
-	// A folder of an earlier demo is made anew; anything else in it would be read as traffic.
-	if found, err := os.ReadDir(d.Traffic); err == nil && len(found) > 0 {
-		if _, err := os.Stat(filepath.Join(d.Traffic, record.TruthName)); err != nil {
-			return nil, fmt.Errorf("make the world: %s is not empty: name another folder", d.Traffic)
-		}
+	if err := record.Free(d.Traffic); err != nil {
+		return nil, err
 	}
 	if d.Summary, err = record.Write(w, d.Traffic, true, nil); err != nil {
 		return nil, err

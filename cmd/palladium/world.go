@@ -49,6 +49,9 @@ func worldCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := record.Free(out); err != nil {
+				return err
+			}
 			sum, err := record.Write(w, out, compress, nil)
 			if err != nil {
 				return err
@@ -121,6 +124,10 @@ func worldScore() *cobra.Command {
 			truth, err := record.ReadTruth(f)
 			if err != nil {
 				return fmt.Errorf("%s: %w", path, err)
+			}
+			if id, n := score.Stranger(&report, truth); n > 0 {
+				return &failure{status: statusFailed, err: fmt.Errorf("score %s: the truth in %s does not know %d of its accounts, such as %q", args[0], path, n, id),
+					hint: "name the world that was scanned: another seed is another world"}
 			}
 			s := score.Score(&report, truth)
 			if format == "json" {

@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -25,6 +27,30 @@ type Summary struct {
 	Accounts  int64 // account records
 	Exchanges int64
 	Campaigns int
+}
+
+// Free refuses a folder that holds anything but a world: what else lies there would be read as its traffic, and a file
+// of the same name that is no world's would be lost. A folder that does not exist, or is empty, is free.
+func Free(dir string) error {
+	found, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(found) == 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look into the folder for the world: %w", err)
+	}
+	ours := []string{"accounts.jsonl", "exchanges.jsonl", "exchanges.jsonl.zst", TruthName}
+	whole := false
+	for _, e := range found {
+		if name := strings.TrimSuffix(e.Name(), ".part"); !slices.Contains(ours, name) {
+			return fmt.Errorf("make the world: %s is not empty: name another folder (there is %s, which is no part of a world)", dir, e.Name())
+		}
+		whole = whole || e.Name() == TruthName
+	}
+	if !whole {
+		return fmt.Errorf("make the world: %s is not empty: name another folder, or empty it (%s is missing, so it may be no world)", dir, TruthName)
+	}
+	return nil
 }
 
 // Write plays w through into dir: accounts.jsonl, exchanges.jsonl (or .jsonl.zst) and the truth. dir is made when it

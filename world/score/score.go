@@ -89,6 +89,29 @@ type place struct {
 // reviewed reports whether s reaches review.
 func reviewed(s palladium.Stage) bool { return s == palladium.StageReview || s == palladium.StageAct }
 
+// Stranger counts the accounts of the report's groups that truth does not know, and names one: such a report was made
+// on another world, and its score would mean nothing.
+func Stranger(report *palladium.Report, truth *world.Truth) (id string, n int) {
+	known := make(map[string]bool, len(truth.Accounts))
+	for i := range truth.Accounts {
+		known[truth.Accounts[i].ID] = true
+	}
+	look := func(ms []palladium.Member) {
+		for _, m := range ms {
+			if !known[m.ID] {
+				id, n = m.ID, n+1
+			}
+		}
+	}
+	for i := range report.Campaigns {
+		look(report.Campaigns[i].Accounts)
+	}
+	for i := range report.Linked {
+		look(report.Linked[i].Accounts)
+	}
+	return id, n
+}
+
 // Score measures report against truth.
 func Score(report *palladium.Report, truth *world.Truth) *Scores {
 	listed := map[string]place{}
