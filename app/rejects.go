@@ -42,7 +42,7 @@ func listed(ctx context.Context, opt ScanOptions) (c *Case, stats ScanStats, err
 		return failed
 	})
 	if write != nil && !errors.Is(write, errNoReport) {
-		err = cmp.Or(err, fmt.Errorf("write the list of skipped records: %w", write))
+		err = cmp.Or(err, fmt.Errorf("list the skipped records: %w", write))
 	}
 	return c, stats, err
 }

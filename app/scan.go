@@ -135,6 +135,13 @@ func (s *scan) note() {
 	if s.stats.Files == 0 && len(s.opt.Paths) > 0 {
 		add("no file was read: in a directory, names of traffic files end in .jsonl, .ndjson, .json or .log, with .gz or .zst after it or not")
 	}
+	if n := s.stats.Rejected; n > 0 && s.stats.Exchanges+s.stats.Accounts+s.stats.Filtered+s.stats.Duplicates == 0 {
+		hint := "name their format with --dialect, or see docs/formats.md"
+		if s.opt.Dialect != "" {
+			hint = "is --dialect " + s.opt.Dialect + " right?"
+		}
+		add(fmt.Sprintf("none of %d records could be read: %s", n, hint))
+	}
 	if s.stats.Held > 0 {
 		add(fmt.Sprintf("files that go on at or after --until: %d; a later scan with this state reads them from there", s.stats.Held))
 	}

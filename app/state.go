@@ -251,7 +251,7 @@ func (f *folder) suits(s *scan, l *ledger) error {
 		return fmt.Errorf("%w: it was made with another key than %s: restore the two together", ErrState, f.path(keyName))
 	}
 	if have := families(s.opt.Without); !slices.Equal(have, l.Without) {
-		return fmt.Errorf("%w: it was made --without %s, this run is --without %s: use the same families, or another directory",
+		return fmt.Errorf("%w: it was made %s, this run is %s: use the same families, or another directory",
 			ErrState, list(l.Without), list(have))
 	}
 	return nil
@@ -272,9 +272,9 @@ func (f *folder) begins(s *scan, l *ledger) error {
 
 func list(names []string) string {
 	if len(names) == 0 {
-		return "nothing"
+		return "with all families"
 	}
-	out := ""
+	out := "--without "
 	for i, n := range names {
 		if i > 0 {
 			out += ","

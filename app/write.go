@@ -2,14 +2,21 @@ package app
 
 import (
 	"bufio"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
+
+// ErrWrite is wrapped by errors of WriteFile that the file system gave.
+var ErrWrite = errors.New("write")
 
 // WriteFile writes a file whole or not at all: beside it under another name, forced to disk, then renamed. A new file
 // can be read by its owner only, one that was there keeps its permissions; a path that is no regular file, such as a
-// pipe, is written as it is.
+// pipe, is written as it is. Errors name path; those of write are passed on.
 func WriteFile(path string, write func(io.Writer) error) (err error) {
 	mode := os.FileMode(0o600) // findings are personal data
 	if info, err := os.Stat(path); err == nil {
@@ -21,14 +28,16 @@ func WriteFile(path string, write func(io.Writer) error) (err error) {
 			path = target
 		}
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	prefix := "." + filepath.Base(path) + "."
+	f, err := os.CreateTemp(filepath.Dir(path), prefix+"*")
 	if err != nil {
-		return err
+		return named(err, path, prefix)
 	}
 	defer func() {
 		if err != nil {
 			f.Close()
 			os.Remove(f.Name())
+			err = named(err, path, prefix)
 		}
 	}()
 	b := bufio.NewWriter(f)
@@ -48,6 +57,19 @@ func WriteFile(path string, write func(io.Writer) error) (err error) {
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// named gives an error that speaks of the provisional file, whose name begins with prefix, the name that was asked for.
+func named(err error, path, prefix string) error {
+	var one *fs.PathError
+	var two *os.LinkError
+	switch {
+	case errors.As(err, &one) && strings.HasPrefix(filepath.Base(one.Path), prefix):
+		return fmt.Errorf("%w %s: %w", ErrWrite, path, one.Err)
+	case errors.As(err, &two) && strings.HasPrefix(filepath.Base(two.Old), prefix):
+		return fmt.Errorf("%w %s: %w", ErrWrite, path, two.Err)
+	}
+	return err
 }
 
 func writeInto(path string, write func(io.Writer) error) error {

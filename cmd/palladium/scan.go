@@ -237,7 +237,7 @@ func writePage(path string, r *palladium.Report, m report.Meta) error {
 		return report.HTML(w, r, m)
 	})
 	if err != nil {
-		return fmt.Errorf("write the page: %w", err)
+		return explainError(fmt.Errorf("make the page: %w", err))
 	}
 	return nil
 }
@@ -245,6 +245,8 @@ func writePage(path string, r *palladium.Report, m report.Meta) error {
 // explainError adds a hint to the errors of a scan that people meet most.
 func explainError(err error) error {
 	switch {
+	case errors.Is(err, app.ErrWrite):
+		return &failure{status: statusFailed, err: err, hint: "check that its folder is there, can be written to and has room"}
 	case errors.Is(err, os.ErrNotExist):
 		return &failure{status: statusFailed, err: err, hint: "check the path; - reads standard input"}
 	case errors.Is(err, os.ErrPermission):
