@@ -383,25 +383,14 @@ func (p *printer) ownEvidence(id string, det *palladium.MemberDetail, group *pal
 	p.evidence(own, "others")
 	p.say(4, keySentence(own))
 	if group != nil {
-		var ls []palladium.Link
+		mine := make(map[tokenKey]bool)
 		for _, l := range group.Links {
-			if l.Account == id {
-				ls = append(ls, l)
-			}
+			mine[tokenKey{l.Family, l.Token}] = mine[tokenKey{l.Family, l.Token}] || l.Account == id
 		}
-		p.ownLinks(ls, group.Links)
-	}
-}
-
-// ownLinks lists what one account holds, with how many accounts of the group hold it too.
-func (p *printer) ownLinks(own, all []palladium.Link) {
-	mine := make(map[tokenKey]bool)
-	for _, l := range own {
-		mine[tokenKey{l.Family, l.Token}] = true
-	}
-	shared := slices.DeleteFunc(slices.Clone(all), func(l palladium.Link) bool { return !mine[tokenKey{l.Family, l.Token}] })
-	if len(shared) > 0 {
-		p.links("What it shares", shared, 8)
+		shared := slices.DeleteFunc(slices.Clone(group.Links), func(l palladium.Link) bool { return !mine[tokenKey{l.Family, l.Token}] })
+		if len(shared) > 0 {
+			p.links("What it shares", shared, 8)
+		}
 	}
 }
 

@@ -187,10 +187,7 @@ func (p *printer) rejects(total int64, rs []palladium.Reject) {
 	}
 	p.section("Skipped")
 	const limit = 5
-	for i, r := range rs {
-		if i == limit {
-			break
-		}
+	for _, r := range rs[:min(limit, len(rs))] {
 		at := label(r.File, 48)
 		if r.Line > 0 {
 			at += ":" + fmt.Sprint(r.Line)

@@ -151,14 +151,10 @@ func strength(p float64) string {
 
 // verdictWords is strength as the opening of a sentence.
 func verdictWords(p float64) string {
-	switch s := strength(p); s {
-	case "not known":
+	if p != p {
 		return "Not known."
-	case "none":
-		return "No evidence."
-	default:
-		return capital(s) + " evidence."
 	}
+	return capital(strings.Replace(strength(p), "none", "no", 1)) + " evidence."
 }
 
 // operatorTest says what the one-operator test found, as a frequency that a reader can check against experience.
