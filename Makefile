@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 DATA      ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-hash conformance eval fit clean
+.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-ledger bench-hash conformance eval fit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,9 @@ bench-state: ## measure the state of a million accounts; needs 6 GB of memory an
 
 bench-gateway: ## measure the gateway beside its peers; GOMODEL=FILE adds that one
 	bench/gateway/run
+
+bench-ledger: ## durable ledger entries a second
+	$(GO) test ./proof/ledger/tlog -run '^$$' -bench Append -benchtime 50000x
 
 bench-hash: ## compare hashing with openssl and the Python reference
 	conformance/oms/bench
