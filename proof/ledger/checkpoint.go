@@ -145,6 +145,11 @@ func OpenCheckpoint(data []byte, t Trust) (*Checkpoint, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrUntrusted, err)
 	}
+	for _, sig := range slices.Concat(n.Sigs, n.UnverifiedSigs) {
+		if _, err := base64.StdEncoding.Strict().DecodeString(sig.Base64); err != nil {
+			return nil, fmt.Errorf("%w: a signature is written in a way that no signer writes", ErrFormat)
+		}
+	}
 	var cp log.Checkpoint
 	rest, err := cp.Unmarshal([]byte(n.Text))
 	if err != nil || len(cp.Hash) != sha256.Size || !bytes.Equal(append(cp.Marshal(), rest...), []byte(n.Text)) {

@@ -248,7 +248,7 @@ func attackProof(t *testing.T, log, forked fstest.MapFS, trust, stranger ledger.
 		bad := bytes.Clone(proof)
 		bad[i] ^= 1
 		if _, err := ledger.VerifyProof(bad, trust); err == nil {
-			t.Errorf("byte %d changed: the proof holds", i)
+			t.Errorf("byte %d changed: the proof holds: %q", i, bad[max(0, i-30):])
 		}
 	}
 	m := maps.Clone(log)
