@@ -82,8 +82,9 @@ func TestReopen(t *testing.T) {
 		}
 		var wg sync.WaitGroup
 		for range 290 {
+			body := fmt.Append(nil, n)
 			wg.Go(func() {
-				if _, err := l.Append(t.Context(), ledger.Statement{Type: "test/v1", Body: fmt.Append(nil, n)}); err != nil {
+				if _, err := l.Append(t.Context(), ledger.Statement{Type: "test/v1", Body: body}); err != nil {
 					t.Error(err)
 				}
 			})
