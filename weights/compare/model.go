@@ -151,7 +151,6 @@ func (t *Tensor) read(dst []float32, from int64, s *scratch) error {
 type scratch struct {
 	raw   []byte
 	block []float32
-	row   []float32
 }
 
 func (s *scratch) bytes(n int) []byte {

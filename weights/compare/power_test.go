@@ -49,7 +49,7 @@ func TestTrainedApart(t *testing.T) {
 		models[i] = open(t, files(t, list, tensor.BF16, 1))
 	}
 	verdicts := map[Relation]int{}
-	var ordered, matched, placed, tokens, both, sigma, score, spread, bits []float64
+	var ordered, matched, placed, tokens, both, sigma, score, bits []float64
 	for i := range models {
 		for j := range i {
 			r, err := Compare(t.Context(), models[i], models[j], Options{Seed: uint64(i*1000 + j), SkipHash: true})
@@ -69,9 +69,6 @@ func TestTrainedApart(t *testing.T) {
 			both = append(both, r.Independence.LogP/math.Ln10)
 			sigma, score = append(sigma, r.Attention.Sigma), append(score, r.Attention.Score)
 			bits = append(bits, r.Distance.Bits)
-			if r.Spread != nil {
-				spread = append(spread, r.Spread.Correlation)
-			}
 		}
 	}
 	tail := func(x []float64) []float64 {
