@@ -29,7 +29,7 @@ readme: build ## put the output of the demo, trimmed, into README.md
 test: ## run all tests
 	$(GO) test ./...
 
-check: format vet race fuzz modules ## everything a change must pass; archtest and the document links are among the tests
+check: format vet race modules ## everything a change must pass; archtest and the document links are among the tests
 	@echo "check: passed"
 
 format:
@@ -48,6 +48,7 @@ race:
 		echo "race: SKIPPED, the race detector needs a C compiler"; $(GO) test -short ./...; \
 	fi
 
+# Not part of check: what chance finds must not stop a change that did not cause it. The seeds of all targets are among the tests.
 fuzz: ## run every fuzz target for FUZZTIME (4s)
 	@set -uo pipefail; \
 	{ grep -rl --include='*_test.go' '^func Fuzz' . || true; } | xargs -r -n1 dirname | sort -u | while read -r dir; do \
