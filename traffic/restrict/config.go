@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/palladium-guard/palladium/internal/wildcard"
 	"github.com/palladium-guard/palladium/internal/wire"
 )
 
@@ -217,33 +218,7 @@ type terms struct {
 
 // matches reports whether name fits one of the patterns, of which none given fits all.
 func matches(patterns []string, name string) bool {
-	if len(patterns) == 0 {
-		return true
-	}
-	return slices.ContainsFunc(patterns, func(p string) bool { return glob(p, name) })
-}
-
-// glob matches a pattern in which * stands for any text.
-func glob(pattern, name string) bool {
-	head, rest, star := strings.Cut(pattern, "*")
-	if !star {
-		return pattern == name
-	}
-	if !strings.HasPrefix(name, head) {
-		return false
-	}
-	name = name[len(head):]
-	for {
-		part, next, more := strings.Cut(rest, "*")
-		if !more {
-			return strings.HasSuffix(name, part)
-		}
-		i := strings.Index(name, part)
-		if i < 0 {
-			return false
-		}
-		name, rest = name[i+len(part):], next
-	}
+	return len(patterns) == 0 || wildcard.Any(patterns, name)
 }
 
 // terms collects what the rules say.

@@ -248,7 +248,7 @@ func TestConfigRefuses(t *testing.T) {
 	}
 }
 
-func TestGlob(t *testing.T) {
+func TestMatches(t *testing.T) {
 	for _, c := range []struct {
 		pattern, name string
 		want          bool
@@ -257,7 +257,7 @@ func TestGlob(t *testing.T) {
 		{"*-mini", "gpt-mini-x", false}, {"a*b*c", "aXbYc", true}, {"a*b*c", "acb", false}, {"m", "m", true}, {"m", "mm", false}, {"a*a", "a", false},
 		{"", "", true}, {"", "a", false},
 	} {
-		if glob(c.pattern, c.name) != c.want {
+		if matches([]string{c.pattern}, c.name) != c.want {
 			t.Errorf("%q and %q: want %v", c.pattern, c.name, c.want)
 		}
 	}
