@@ -238,6 +238,7 @@ type Report struct {
 	Recalled   int64              `json:"bytes_from_cache"`
 	Ignored    []Left             `json:"ignored,omitempty"`
 	Unsigned   []string           `json:"unsigned,omitempty"` // accepted although no signature covers them
+	Entry      *uint64            `json:"ledger_entry,omitempty"`
 	Warnings   []string           `json:"warnings,omitempty"`
 	Manifest   *manifest.Manifest `json:"-"`
 }
