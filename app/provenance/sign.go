@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/palladium-guard/palladium/proof/ledger"
+	"github.com/palladium-guard/palladium/store"
 	"github.com/palladium-guard/palladium/weights/manifest"
 	"github.com/palladium-guard/palladium/weights/signing"
 )
@@ -76,7 +77,7 @@ func Sign(ctx context.Context, o SignOptions) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := replaceFile(path, 0o644, data); err != nil {
+	if err := store.ReplaceBytes(path, 0o644, data); err != nil {
 		return nil, fmt.Errorf("write the signature: %w", err)
 	}
 	r.Signature = path

@@ -13,6 +13,7 @@ import (
 
 	"github.com/palladium-guard/palladium/app/provenance"
 	"github.com/palladium-guard/palladium/proof/ledger"
+	"github.com/palladium-guard/palladium/store"
 	"github.com/palladium-guard/palladium/weights/lineage"
 	"github.com/palladium-guard/palladium/weights/signing"
 )
@@ -84,7 +85,7 @@ func StateDataset(ctx context.Context, o DatasetOptions) (*Recorded, error) {
 	}
 	if o.Manifest != "" {
 		r.Path = o.Manifest
-		if err := provenance.WriteWhole(o.Manifest, 0o644, data); err != nil {
+		if err := store.ReplaceBytes(o.Manifest, 0o644, data); err != nil {
 			return nil, fmt.Errorf("write the manifest: %w", err)
 		}
 	}
