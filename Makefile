@@ -83,9 +83,10 @@ bench-models: ## inspect pickles of 400 MB, compare models of 2.2 GB: time and m
 bench-hash: ## compare hashing with openssl and the Python reference
 	conformance/oms/bench
 
-conformance: ## see the gateway through real clients, and signatures beside the Python reference; skips what cannot be had
+conformance: ## see the gateway through real clients, signatures beside the Python reference, exports by their schemas; skips what cannot be had
 	conformance/gateway/run
 	conformance/oms/run
+	conformance/schemas/run
 
 eval: build ## measure on worlds with fixed seeds and write docs/EVALUATION.md
 	bin/palladium world evaluate --data $(DATA) --out docs/EVALUATION.md
