@@ -20,12 +20,12 @@ const chunkSize = 4<<10 - 64
 // pieces reads a body that does not hand over pieces by itself.
 type pieces struct {
 	body io.Reader
-	held *[chunkSize]byte
+	held []byte
 }
 
 // Next implements pool.Pieces.
 func (p *pieces) Next() ([]byte, error) {
-	n, err := p.body.Read(p.held[:])
+	n, err := p.body.Read(p.held)
 	return p.held[:n], err
 }
 
@@ -34,8 +34,8 @@ func (g *Gateway) piecesOf(body io.Reader) (p pool.Pieces, free func()) {
 	if p, ok := body.(pool.Pieces); ok {
 		return p, func() {}
 	}
-	held := g.chunks.Get().(*[chunkSize]byte)
-	return &pieces{body, held}, func() { g.chunks.Put(held) }
+	held := g.chunks.Get().(*[]byte)
+	return &pieces{body, *held}, func() { g.chunks.Put(held) }
 }
 
 // answer passes the upstream's response to the caller. A refusal it returns is to be written in its place.
@@ -53,13 +53,7 @@ func (x *exchange) answer(resp *http.Response) *refusal {
 			return unreadable()
 		}
 		if plain {
-			var memory []byte
-			if streamed {
-				held := x.g.chunks.Get().(*[chunkSize]byte)
-				defer x.g.chunks.Put(held)
-				memory = held[:]
-			}
-			x.follow(streamed, memory)
+			x.follow(streamed)
 		}
 	}
 	switch {
@@ -73,9 +67,9 @@ func (x *exchange) answer(resp *http.Response) *refusal {
 }
 
 // follow has the answer followed.
-func (x *exchange) follow(streamed bool, held []byte) {
+func (x *exchange) follow(streamed bool) {
 	d := x.dialect()
-	o := relay.Options{Semantics: d.Answer(x.route.Kind), Redactor: d, Endpoint: x.route.Kind, Streamed: streamed, Redaction: x.redaction, Held: held}
+	o := relay.Options{Semantics: d.Answer(x.route.Kind), Redactor: d, Endpoint: x.route.Kind, Streamed: streamed, Redaction: x.redaction, Spare: &x.g.chunks}
 	if x.reserved != nil {
 		o.Reserved = x.reserved
 	}
