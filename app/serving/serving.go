@@ -83,7 +83,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer collectLess()()
-	s := &site{o: o, log: slog.New(slog.NewTextHandler(o.Log, nil))}
+	s := &site{o: o, log: slog.New(slog.NewTextHandler(o.Log, nil)), watched: map[string]bool{}}
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	defer s.close()
 	if err := s.open(f); err != nil {

@@ -62,6 +62,7 @@ type site struct {
 	keys    *credential.Keys // nil when no file is configured
 	checker *credential.Checker
 	forget  context.CancelFunc // ends what the checker fetches
+	watched map[string]bool    // files of secrets that are followed
 }
 
 // open builds all parts of f.
@@ -174,6 +175,7 @@ func (s *site) reload() error {
 		return err
 	}
 	forget()
+	s.watchSecrets(f)
 	if f.Gateway.Verdicts.File != "" {
 		s.readVerdicts(f.Gateway.Verdicts.File)
 	}
@@ -197,11 +199,9 @@ func (s *site) watch(f *config.File) {
 	if s.o.Config != "" {
 		watch.File(s.life, s.o.Config, 0, s.reloadAndTell)
 	}
-	for _, u := range f.Gateway.Upstreams {
-		if u.SecretFile != "" {
-			watch.File(s.life, u.SecretFile, 0, s.reloadAndTell)
-		}
-	}
+	s.mu.Lock()
+	s.watchSecrets(f)
+	s.mu.Unlock()
 	if file := f.Gateway.Verdicts.File; file != "" {
 		watch.File(s.life, file, 0, func() { s.readVerdicts(file) })
 	}
@@ -229,6 +229,16 @@ func (s *site) watch(f *config.File) {
 			}
 		}
 	}()
+}
+
+// watchSecrets follows the files of upstreams' secrets that are not followed yet. mu is held.
+func (s *site) watchSecrets(f *config.File) {
+	for _, u := range f.Gateway.Upstreams {
+		if file := u.SecretFile; file != "" && !s.watched[file] {
+			s.watched[file] = true
+			watch.File(s.life, file, 0, s.reloadAndTell)
+		}
+	}
 }
 
 // readVerdicts takes in the verdict file. When it cannot be read the table before it is kept, and not relied on.
