@@ -351,7 +351,7 @@ func TestDrains(t *testing.T) {
 	defer stop()
 	s := &site{log: newLog(r.log)}
 	s.life, s.end = context.WithCancel(ctx)
-	if _, err := s.openState(filepath.Join(r.dir, "state")); err != nil {
+	if _, err := s.openState(filepath.Join(r.dir, "state"), 0); err != nil {
 		t.Fatal(err)
 	}
 	defer s.journal.Close()

@@ -69,7 +69,7 @@ type site struct {
 func (s *site) open(f *config.File) error {
 	g := &f.Gateway
 	s.limiter = budget.NewLimiter()
-	key, err := s.openState(g.State)
+	key, err := s.openState(g.State, behind(g.Outlive))
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func (s *site) reload() error {
 		s.readVerdicts(f.Gateway.Verdicts.File)
 	}
 	was, is := s.file.Gateway, f.Gateway
-	if was.Listen != is.Listen || was.Admin != is.Admin || was.TLS != is.TLS || was.State != is.State || was.Verdicts != is.Verdicts || was.Observe != is.Observe {
+	if was.Listen != is.Listen || was.Admin != is.Admin || was.TLS != is.TLS || was.State != is.State || was.Outlive != is.Outlive || was.Verdicts != is.Verdicts || was.Observe != is.Observe {
 		s.log.Warn("listeners, tls files, state directory, verdict file and observation change with the next start only")
 	}
 	return nil
@@ -357,10 +357,18 @@ func (s *site) admin(f *config.File) (*http.Server, error) {
 	return admin.New(o), nil
 }
 
+// behind is how long what was drawn may wait to be on disk, in gateway.outlive's words.
+func behind(outlive string) time.Duration {
+	if outlive == "machine" {
+		return 0
+	}
+	return time.Second
+}
+
 const measuringKey = "measuring.key"
 
 // openState opens the state directory and returns the measuring key.
-func (s *site) openState(dir string) (key [32]byte, err error) {
+func (s *site) openState(dir string, sync time.Duration) (key [32]byte, err error) {
 	_, _ = rand.Read(key[:]) // never fails
 	if dir == "" {
 		s.ledger = budget.New(nil, nil)
@@ -385,7 +393,7 @@ func (s *site) openState(dir string) (key [32]byte, err error) {
 	default:
 		copy(key[:], old)
 	}
-	s.ledger, s.journal, err = app.OpenLedger(filepath.Join(dir, "budgets"))
+	s.ledger, s.journal, err = app.OpenLedger(filepath.Join(dir, "budgets"), sync)
 	return key, err
 }
 
