@@ -176,22 +176,38 @@ func newScan(opt ScanOptions) (*scan, error) {
 
 // prepare makes an empty detector.
 func (s *scan) prepare() error {
-	policy, err := judge.Load(s.opt.Policy)
-	if err != nil {
+	var err error
+	if s.cues, err = Cues(); err != nil {
 		return err
 	}
-	if s.cues, err = measure.ParseCues(bytes.NewReader(rules.Cues())); err != nil {
-		return fmt.Errorf("read the cues that the program carries: %w", err)
-	}
-	weights, err := extraction.ParseWeights(rules.Extraction())
+	s.det, err = Prepare(*s.opt.Key, s.opt.Policy, DetectorOptions{Without: s.opt.Without, RecallBits: s.opt.RecallBits})
+	return err
+}
+
+// Cues returns the extraction cues that the program carries.
+func Cues() (*measure.Cues, error) {
+	c, err := measure.ParseCues(bytes.NewReader(rules.Cues()))
 	if err != nil {
-		return fmt.Errorf("read the weights that the program carries: %w", err)
+		return nil, fmt.Errorf("read the cues that the program carries: %w", err)
 	}
-	s.det = NewDetector(DetectorOptions{
-		Hash: measure.New(*s.opt.Key, nil).Hash, Without: s.opt.Without, Policy: policy, Weights: weights,
-		RecallBits: s.opt.RecallBits,
-	})
-	return nil
+	return c, nil
+}
+
+// Prepare returns a detector without state, with the weights that the program carries and a policy in its YAML form, nil
+// for the one that the program carries. What it needs of opt are Without, RecallBits and Every.
+func Prepare(key [32]byte, policy []byte, opt DetectorOptions) (*Detector, error) {
+	var err error
+	if policy == nil {
+		policy = rules.Policy()
+	}
+	if opt.Policy, err = judge.Load(policy); err != nil {
+		return nil, err
+	}
+	if opt.Weights, err = extraction.ParseWeights(rules.Extraction()); err != nil {
+		return nil, fmt.Errorf("read the weights that the program carries: %w", err)
+	}
+	opt.Hash = measure.New(key, nil).Hash
+	return NewDetector(opt), nil
 }
 
 // read takes in all that the options name.
