@@ -73,7 +73,13 @@ func (s *site) open(f *config.File) error {
 		return err
 	}
 	s.verdicts = verdict.NewHolder(g.Verdicts.MaxAge)
-	if g.Verdicts.File == "" {
+	if j := s.o.Join; j != nil {
+		key = j.Key
+		if g.Verdicts.File != "" {
+			return errors.New("gateway.verdicts.file is set, but verdicts come from the detector: leave it out, or run palladium gateway alone")
+		}
+		s.follow(s.life)
+	} else if g.Verdicts.File == "" {
 		if err := s.Replace(nil); err != nil {
 			return err
 		}
@@ -113,7 +119,14 @@ func (s *site) observe(o gateway.Observe, key [32]byte) (*observe.Observer, erro
 		}
 		to = s.sink
 	}
-	return observe.New(o, measure.New(key, nil), to), nil
+	if s.o.Join != nil {
+		to = s.o.Join.Sink
+	}
+	cues, err := app.Cues()
+	if err != nil {
+		return nil, err
+	}
+	return observe.New(o, measure.New(key, cues), to), nil
 }
 
 // parts builds what can be reloaded.
@@ -307,6 +320,9 @@ func (s *site) health() []gateway.Part {
 		}
 		parts = append(parts, p)
 	}
+	if s.o.Join != nil && s.o.Join.Health != nil {
+		parts = append(parts, s.o.Join.Health()...)
+	}
 	if s.journal != nil {
 		p := gateway.Part{Name: "budgets", OK: s.journal.Err() == nil, Needed: true}
 		if !p.OK {
@@ -341,7 +357,7 @@ func (s *site) admin(f *config.File) (*http.Server, error) {
 		Token: string(token), Health: s.health, Metrics: promhttp.HandlerFor(reg, promhttp.HandlerOpts{}), Keys: s, Reload: s.reload,
 		Parse: verdict.ReadList,
 	}
-	if f.Gateway.Verdicts.File == "" {
+	if f.Gateway.Verdicts.File == "" && s.o.Join == nil {
 		o.Verdicts = s
 	}
 	return admin.New(o), nil

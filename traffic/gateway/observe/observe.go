@@ -21,12 +21,19 @@ type Sink interface {
 	Observe(*palladium.Observation)
 }
 
+// Namer is a Sink that also takes the names behind model hashes: each before the first observation of a run of that model.
+type Namer interface {
+	NameModel(hash uint64, name string) // what it keeps of name it copies
+}
+
 // Observer is a gateway.Observer that turns finished exchanges into observations, off the path: what gathers in a few milliseconds is measured
 // together, by a goroutine of a timer. What it cannot take is dropped and counted: it never delays an exchange.
 type Observer struct {
 	length  int   // exchanges that may wait
 	most    int64 // bytes of text that may wait
 	sink    Sink
+	namer   Namer        // sink, if it is one
+	named   uint64       // hash of the model named last; guarded by work
 	waiting atomic.Int64 // bytes of text
 
 	mu     sync.Mutex
@@ -51,6 +58,7 @@ const gather = 5 * time.Millisecond
 // may be nil.
 func New(c gateway.Observe, m *measure.Meter, sink Sink) *Observer {
 	o := &Observer{length: c.Queue, most: int64(c.Memory), meter: m, sink: sink}
+	o.namer, _ = sink.(Namer)
 	o.timer = time.AfterFunc(time.Hour, o.run)
 	o.timer.Stop()
 	return o
@@ -124,6 +132,10 @@ func (o *Observer) measure(f *gateway.Finished) {
 	if fill(f, &in.request, &in.exchange) {
 		o.meter.Measure(&in.exchange, &in.observation)
 		o.measured.Add(1)
+		if o.namer != nil && in.observation.Model != o.named {
+			o.named = in.observation.Model
+			o.namer.NameModel(o.named, in.exchange.Model)
+		}
 		if o.sink != nil {
 			o.sink.Observe(&in.observation)
 		}
