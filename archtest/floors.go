@@ -42,7 +42,7 @@ func Rooms() []Room {
 		Engine: {
 			"report",
 			"traffic/dialect", "traffic/measure", "traffic/linkage", "traffic/campaign", "traffic/judge", "traffic/verdict",
-			"traffic/extraction", "traffic/restrict", "traffic/budget", "traffic/relay",
+			"traffic/extraction", "traffic/sanction", "traffic/restrict", "traffic/budget", "traffic/relay",
 			"weights/signing", "weights/inspect", "weights/lineage", "weights/compare", "weights/custody", "weights/seal",
 			"proof/ledger", "proof/watermark", "proof/attribution", "proof/stix", "proof/match", "proof/assurance",
 		},
