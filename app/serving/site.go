@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -126,7 +127,7 @@ func (s *site) observe(o gateway.Observe, key [32]byte) (*observe.Observer, erro
 	if err != nil {
 		return nil, err
 	}
-	return observe.New(o, measure.New(key, cues), to), nil
+	return observe.New(o, measure.New(key, cues), to)
 }
 
 // parts builds what can be reloaded.
@@ -191,7 +192,7 @@ func (s *site) reload() error {
 		s.readVerdicts(f.Gateway.Verdicts.File)
 	}
 	was, is := s.file.Gateway, f.Gateway
-	if was.Listen != is.Listen || was.Admin != is.Admin || was.TLS != is.TLS || was.State != is.State || was.Verdicts != is.Verdicts || was.Observe != is.Observe {
+	if was.Listen != is.Listen || was.Admin != is.Admin || was.TLS != is.TLS || was.State != is.State || was.Verdicts != is.Verdicts || !reflect.DeepEqual(was.Observe, is.Observe) {
 		s.log.Warn("listeners, tls files, state directory, verdict file and observation change with the next start only")
 	}
 	return nil

@@ -55,6 +55,9 @@ type Observe struct {
 	Queue  int    `yaml:"queue"`  // exchanges that may wait to be measured
 	Memory Bytes  `yaml:"memory"` // bytes of text that may wait with them
 	Answer Bytes  `yaml:"answer"` // bytes of an answer that are measured
+	// Proxies are networks whose word is taken for where a request comes from; Claims names the headers that say it.
+	Proxies []string          `yaml:"proxies"`
+	Claims  map[string]string `yaml:"claims"` // ip, tls, headers, asn, country, device
 }
 
 // Verdicts says where the table of verdicts comes from.
