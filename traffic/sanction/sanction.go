@@ -182,3 +182,15 @@ func clip(s string) string {
 	}
 	return s
 }
+
+// Like completes a rule of which only the measure and its terms are known with what the rules of that measure and those terms
+// say; a rule that is in no stage is given back as it is.
+func (p *Policy) Like(r Rule) Rule {
+	for _, stage := range []palladium.Stage{palladium.StageAct, palladium.StageReview} {
+		s := p.stages[stage]
+		if s.Measure == r.Measure && s.Delay == r.Delay && s.TokensPerSecond == r.TokensPerSecond && s.Tokens == r.Tokens && s.Model == r.Model {
+			return s
+		}
+	}
+	return r
+}
