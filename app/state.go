@@ -198,16 +198,19 @@ func (f *folder) save(s *scan, at []file.Position) (Kept, error) {
 }
 
 // positions joins those of this run with those of earlier ones.
-func (f *folder) positions(at []file.Position) []file.Position {
-	out := make([]file.Position, 0, len(f.past)+len(at))
-	continued := make([]bool, len(f.past)+1)
+func (f *folder) positions(at []file.Position) []file.Position { return Positions(f.past, at) }
+
+// Positions joins the positions of a reading, at, with those that it resumed at, past.
+func Positions(past, at []file.Position) []file.Position {
+	out := make([]file.Position, 0, len(past)+len(at))
+	continued := make([]bool, len(past)+1)
 	for _, p := range at {
 		continued[p.Continues] = true
 		if p.Identity.Prefix > 0 && p.Bytes > 0 {
 			out = append(out, p)
 		}
 	}
-	for i, p := range f.past {
+	for i, p := range past {
 		if !continued[i+1] {
 			out = append(out, p)
 		}

@@ -17,6 +17,7 @@ const (
 	Door   // where traffic, people and peers come in
 	Config // one strict file
 	App    // the only place where parts meet
+	System // what app has joined, run as one: the gateway and the detector know nothing of each other below it
 	Cmd
 	Outside // tests of the house itself: imports nothing of it
 )
@@ -36,7 +37,7 @@ func Rooms() []Room {
 		{"weights/manifest", Internal},                    // digests of files: signing, lineage and custody all speak of them
 		{"proof/ledger/tlog", Store},                      // puts on disk what its parent only reads: they share the form of the log
 		{"store", Store}, {"traffic/gateway/pool", Store}, // as a store is: I/O for one noun, below the door that uses it
-		{"config", Config}, {"app", App}, {"cmd", Cmd}, {"archtest", Outside},
+		{"config", Config}, {"app", App}, {"app/serve", System}, {"cmd", Cmd}, {"archtest", Outside},
 	}
 	for floor, paths := range map[Floor][]string{
 		Engine: {

@@ -3,7 +3,6 @@
 package live
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,16 +17,15 @@ import (
 
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/app"
+	"github.com/palladium-guard/palladium/store/stream"
 	"github.com/palladium-guard/palladium/traffic/measure"
 	"github.com/palladium-guard/palladium/traffic/tap/file"
 )
 
-// Source is the stream that a detector reads.
+// Source is the part of a stream.Stream that a detector needs.
 type Source interface {
-	// Read gives h what comes after a position, in the stream's order, until ctx ends or h returns an error.
-	Read(ctx context.Context, after Position, h Reader) error
-	// Release allows what the named reader has taken in to be deleted.
-	Release(ctx context.Context, reader string, upto Position) error
+	Read(ctx context.Context, after stream.Position, h stream.Handler) error
+	Release(ctx context.Context, reader string, upto stream.Position) error
 }
 
 // Options set up a Detector.
@@ -41,8 +39,10 @@ type Options struct {
 	Log       *slog.Logger
 	// Found is given each report, after each look. It is called on the detector's goroutine, which waits for it. May be nil.
 	Found func(*palladium.Report)
+	// Described is told of each description that comes. It must not wait. May be nil.
+	Described func(*palladium.Account)
 	// Kept is told of each snapshot once it is on disk. May be nil.
-	Kept func(p Position)
+	Kept func(p stream.Position)
 }
 
 // reader is the detector's name among the readers of the stream.
@@ -53,26 +53,27 @@ const stateName = "state"
 
 // book is the part of a snapshot that is neither accounts nor groups.
 type book struct {
-	KeyCheck uint64    `json:"key_check"`
-	Without  []string  `json:"without"`
-	Every    int64     `json:"every"` // ms
-	Clock    app.Clock `json:"clock"`
-	Position Position  `json:"position"`
-	Readings Readings  `json:"readings"` // what the stream knows of those who write to it
-	Taken    int64     `json:"taken"`    // observations
-	Twice    int64     `json:"twice"`    // observations that were known already
+	KeyCheck uint64          `json:"key_check"`
+	Without  []string        `json:"without"`
+	Every    int64           `json:"every"` // ms
+	Clock    app.Clock       `json:"clock"`
+	Position stream.Position `json:"position"`
+	Memory   []byte          `json:"memory"` // what the stream knows of those who write to it
+	Taken    int64           `json:"taken"`  // observations
+	Twice    int64           `json:"twice"`  // observations that were known already
 }
 
 // Detector runs the engines on a stream. Run owns all of its state; the figures may be read by anybody.
 type Detector struct {
-	opt   Options
-	det   *app.Detector
-	seen  *file.Seen
-	book  book
-	look  bool // something was looked at since the last report
-	saved time.Time
-	pause time.Duration // until the next snapshot
-	grew  bool          // something was taken in since the last snapshot
+	opt    Options
+	det    *app.Detector
+	seen   *file.Seen
+	book   book
+	memory *stream.Memory // of the publishers; kept in the book
+	look   bool           // something was looked at since the last report
+	saved  time.Time
+	pause  time.Duration // until the next snapshot
+	grew   bool          // something was taken in since the last snapshot
 
 	position atomic.Uint64
 	taken    atomic.Int64
@@ -83,7 +84,7 @@ type Detector struct {
 
 // Open returns a detector with the state that Dir holds. Errors of a state that cannot be used wrap app.ErrState.
 func Open(opt Options) (*Detector, error) {
-	d := &Detector{opt: opt, seen: new(file.Seen), saved: time.Now(), pause: opt.SaveEvery}
+	d := &Detector{opt: opt, seen: new(file.Seen), memory: new(stream.Memory), saved: time.Now(), pause: opt.SaveEvery}
 	if d.pause == 0 {
 		d.pause = time.Minute
 	}
@@ -134,6 +135,9 @@ func (d *Detector) load(in io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", d.path(), err)
 	}
+	if err := d.memory.UnmarshalBinary(d.book.Memory); err != nil {
+		return fmt.Errorf("read %s: %w: %w", d.path(), app.ErrState, err)
+	}
 	d.det, d.seen = det, seen
 	d.det.Resume(d.book.Clock)
 	d.position.Store(uint64(d.book.Position))
@@ -144,6 +148,10 @@ func (d *Detector) load(in io.Reader) error {
 
 // Run reads the stream until ctx ends, and then keeps the state once more. It returns nil after an orderly end.
 func (d *Detector) Run(ctx context.Context, from Source) error {
+	// What this reader has not had yet must stay in the stream, whatever others release.
+	if err := from.Release(ctx, reader, d.book.Position); err != nil && ctx.Err() == nil {
+		d.opt.Log.Warn("the stream does not know yet what the detector still needs", "error", err)
+	}
 	err := from.Read(ctx, d.book.Position, &intake{d: d, ctx: ctx, from: from})
 	if err != nil && ctx.Err() != nil {
 		err = nil
@@ -163,36 +171,37 @@ type intake struct {
 	from Source
 }
 
+// Memory is what the stream knows of its publishers, kept with the position.
+func (i *intake) Memory() *stream.Memory { return i.d.memory }
+
 // Describe takes in what is known of an account.
-func (i *intake) Describe(a *palladium.Account) error {
+func (i *intake) Describe(a *palladium.Account) {
 	i.d.grew = true
 	i.d.det.Describe(a)
-	return nil
+	if i.d.opt.Described != nil {
+		i.d.opt.Described(a)
+	}
 }
 
 // NameModel takes in the name of a model.
-func (i *intake) NameModel(hash uint64, name string) error {
-	i.d.det.NameModel(hash, name)
-	return nil
-}
+func (i *intake) NameModel(hash uint64, name string) { i.d.det.NameModel(hash, name) }
 
 // Observe takes in one exchange, unless it is known already: what is sent twice counts once.
-func (i *intake) Observe(o *palladium.Observation) error {
+func (i *intake) Observe(o *palladium.Observation) {
 	d := i.d
 	d.grew = true
 	if o.ID != 0 && !d.seen.Add(o.ID) {
 		d.book.Twice++
-		return nil
+		return
 	}
 	d.book.Taken++
 	if d.det.Observe(o) {
 		d.look = true
 	}
-	return nil
 }
 
 // Position is called after each batch: all before p has been taken in.
-func (i *intake) Position(p Position) error {
+func (i *intake) Position(p stream.Position) error {
 	d := i.d
 	d.book.Position = p
 	d.position.Store(uint64(p))
@@ -224,8 +233,7 @@ func (d *Detector) keep(ctx context.Context, from Source) error {
 		return nil
 	}
 	begun := time.Now()
-	d.book.Clock = d.det.Clock()
-	err := app.WriteFile(d.path(), func(w io.Writer) error { return app.WriteSnapshot(w, d.det, d.seen, &d.book) })
+	err := app.WriteFile(d.path(), d.write)
 	if err == nil {
 		err = syncDir(d.opt.Dir)
 	}
@@ -260,7 +268,7 @@ func syncDir(dir string) error {
 
 // Figures is what a detector tells about itself.
 type Figures struct {
-	Position Position
+	Position stream.Position
 	Taken    int64 // observations taken in since the state was begun
 	Twice    int64 // observations left out since they were known
 	Err      error // why the last snapshot failed; nil otherwise
@@ -268,7 +276,7 @@ type Figures struct {
 
 // Figures returns how far the detector is.
 func (d *Detector) Figures() Figures {
-	f := Figures{Position: Position(d.position.Load()), Taken: d.taken.Load(), Twice: d.twice.Load()}
+	f := Figures{Position: stream.Position(d.position.Load()), Taken: d.taken.Load(), Twice: d.twice.Load()}
 	if err := d.failed.Load(); err != nil {
 		f.Err = *err
 	}
@@ -282,10 +290,11 @@ func (d *Detector) Latest() *palladium.Report { return d.latest.Load() }
 // state that goes on would not be looked at here, so it is kept before.
 func (d *Detector) Close() *palladium.Report { return d.det.Report(0) }
 
-// Snapshot returns the state as it would be kept, for a detector elsewhere. It is for the goroutine of Run.
-func (d *Detector) Snapshot() ([]byte, error) {
-	var b bytes.Buffer
+func (d *Detector) write(w io.Writer) error {
+	var err error
 	d.book.Clock = d.det.Clock()
-	err := app.WriteSnapshot(&b, d.det, d.seen, &d.book)
-	return b.Bytes(), err
+	if d.book.Memory, err = d.memory.MarshalBinary(); err != nil {
+		return err
+	}
+	return app.WriteSnapshot(w, d.det, d.seen, &d.book)
 }

@@ -2,8 +2,9 @@ package serving
 
 import (
 	"context"
-	"net/http"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/palladium-guard/palladium/traffic/budget"
 	"github.com/palladium-guard/palladium/traffic/gateway"
@@ -19,10 +20,9 @@ type Joined struct {
 	// Verdicts calls got with the tables that are decided on: the present one first, then each newer one, until ctx ends.
 	Verdicts func(ctx context.Context, got func(version uint64, data []byte)) error
 	// Alive reports whether tables would come if there were newer ones: while they would, the one in use does not grow stale.
-	Alive  func() bool
-	Health func() []gateway.Part
-	Routes func(*http.ServeMux) // what else the operator's listener serves; may be nil
-	Now    func() time.Time     // time of verdicts; nil is time.Now
+	Alive   func() bool
+	Health  func() []gateway.Part
+	Metrics []prometheus.Collector // more figures for the operator's listener
 }
 
 // confirm is how often a table is said to be the newest still, and how long is waited before tables are asked for anew.

@@ -173,7 +173,7 @@ func (s *site) parts(f *config.File) (gateway.Options, error) {
 func (s *site) reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f, err := s.o.load()
+	f, err := s.o.Load()
 	if err != nil {
 		return err
 	}
@@ -348,6 +348,9 @@ func (s *site) admin(f *config.File) (*http.Server, error) {
 	figures := []prometheus.Collector{s.gateway, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
 	if s.observer != nil {
 		figures = append(figures, s.observer)
+	}
+	if s.o.Join != nil {
+		figures = append(figures, s.o.Join.Metrics...)
 	}
 	for _, c := range figures {
 		if err := reg.Register(c); err != nil {
