@@ -34,7 +34,6 @@ func (c *Clock) Now() time.Time {
 
 // Options say how a world is played.
 type Options struct {
-	Base    string                      // address of the gateway, without a path
 	Key     func(account string) string // secret of an account's key
 	Clients int                         // requests in flight at once; 0 means 16
 	Wait    func(at time.Time)          // called before each exchange, in order: it paces the world; nil plays as fast as can be
@@ -47,18 +46,19 @@ type Tally struct {
 	Campaign                        Share
 }
 
-// Share is the campaigns' part of a Tally.
-type Share struct{ Sent, Answered, Refused, Tokens int64 }
+// Share is the campaigns' part of a Tally. InStore is the output tokens that its requests would have got with nobody in the way.
+type Share struct{ Sent, Answered, Refused, Tokens, InStore int64 }
 
 // Player plays one world once.
 type Player struct {
 	opt    Options
+	base   string // address of the gateway
 	clock  Clock
 	model  *Model
 	client *http.Client
 
 	sent, answered, refused, failed, tokens atomic.Int64
-	campaign                                struct{ sent, answered, refused, tokens atomic.Int64 }
+	campaign                                struct{ sent, answered, refused, tokens, inStore atomic.Int64 }
 	why                                     atomic.Pointer[error] // of the last failure
 }
 
@@ -74,6 +74,9 @@ func New(m *Model, opt Options) *Player {
 	return &Player{opt: opt, model: m, client: &http.Client{Transport: t, Timeout: 30 * time.Second}}
 }
 
+// Aim says where the gateway is, without a path; it comes before Play.
+func (p *Player) Aim(base string) { p.base = base }
+
 // Clock returns the world's time.
 func (p *Player) Clock() *Clock { return &p.clock }
 
@@ -81,7 +84,16 @@ func (p *Player) Clock() *Clock { return &p.clock }
 func (p *Player) Tally() Tally {
 	return Tally{
 		Sent: p.sent.Load(), Answered: p.answered.Load(), Refused: p.refused.Load(), Failed: p.failed.Load(), Tokens: p.tokens.Load(),
-		Campaign: Share{p.campaign.sent.Load(), p.campaign.answered.Load(), p.campaign.refused.Load(), p.campaign.tokens.Load()},
+		Campaign: Share{p.campaign.sent.Load(), p.campaign.answered.Load(), p.campaign.refused.Load(), p.campaign.tokens.Load(), p.campaign.inStore.Load()},
+	}
+}
+
+// Since returns what came after an earlier Tally.
+func (t Tally) Since(e Tally) Tally {
+	c, d := t.Campaign, e.Campaign
+	return Tally{
+		Sent: t.Sent - e.Sent, Answered: t.Answered - e.Answered, Refused: t.Refused - e.Refused, Failed: t.Failed - e.Failed, Tokens: t.Tokens - e.Tokens,
+		Campaign: Share{c.Sent - d.Sent, c.Answered - d.Answered, c.Refused - d.Refused, c.Tokens - d.Tokens, c.InStore - d.InStore},
 	}
 }
 
@@ -122,7 +134,9 @@ func (p *Player) Play(ctx context.Context, w *world.World) error {
 			close(letters)
 			return err
 		}
-		l.campaign = mark.Campaign >= 0
+		if l.campaign = mark.Campaign >= 0; l.campaign {
+			p.campaign.inStore.Add(e.Usage.Output)
+		}
 		p.model.expect(number, e)
 		p.clock.ms.Store(e.Time.UnixMilli())
 		letters <- l
@@ -142,7 +156,7 @@ const NumberHeader = "X-World-Exchange"
 func (p *Player) send(ctx context.Context, l *letter) {
 	p.count(l, &p.sent, &p.campaign.sent, 1)
 	defer p.model.forget(l.number)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.opt.Base+l.path, bytes.NewReader(l.body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.base+l.path, bytes.NewReader(l.body))
 	if err != nil {
 		p.fail(err)
 		return
