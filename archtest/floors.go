@@ -35,6 +35,7 @@ func Rooms() []Room {
 		{"", Root},
 		{"internal", Internal}, {"rules", Internal},
 		{"weights/manifest", Internal},                    // digests of files: signing, lineage and custody all speak of them
+		{"store/stream/batch", Internal},                  // the encoding alone: pure, so that tools read it too
 		{"proof/ledger/tlog", Store},                      // puts on disk what its parent only reads: they share the form of the log
 		{"store", Store}, {"traffic/gateway/pool", Store}, // as a store is: I/O for one noun, below the door that uses it
 		{"config", Config}, {"app", App}, {"app/serve", System}, {"cmd", Cmd}, {"archtest", Outside},
