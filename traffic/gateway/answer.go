@@ -136,6 +136,7 @@ func (x *exchange) cutShort(resp *http.Response, streamed bool) bool {
 func (x *exchange) headers(resp *http.Response) http.Header {
 	h := x.w.Header()
 	inbound(h, resp.Header, x.up.Secret())
+	resp.Header = nil // a stream may be long
 	h["X-Palladium-Request-Id"] = []string{x.id.String()}
 	x.rateHeaders(h)
 	return h

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/palladium-guard/palladium/traffic/gateway"
+	"github.com/palladium-guard/palladium/world/upstream"
 )
 
 // patience is how long a test waits for what a busy machine may be slow to do; no limit that is tested is as long.
@@ -205,11 +207,13 @@ func TestSlowReader(t *testing.T) {
 	_ = c.(*net.TCPConn).SetReadBuffer(4096)
 	long := strings.Replace(chatStream, `"max_tokens":20`, `"max_tokens":100000000`, 1)
 	_, _ = io.WriteString(c, post(fmt.Sprintf("Content-Length: %d\r\nX-Upstream-Fault: body=60000000\r\n", len(long)), long))
+	wait, done := context.WithTimeout(context.Background(), 30*time.Second)
+	defer done()
+	if _, err := r.model.Await(wait, func(q upstream.Request) bool { return q.Outcome == upstream.Cancelled }); err != nil {
+		t.Errorf("the upstream was not told: %v", err)
+	}
 	for range 3000 {
-		if r.gateway.InFlight() == 0 && len(r.model.Seen()) > 0 {
-			if q := r.model.Seen()[0]; q.Outcome != "cancelled" {
-				t.Errorf("the upstream was not told: %s", q.Outcome)
-			}
+		if r.gateway.InFlight() == 0 {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)

@@ -362,8 +362,18 @@ func (r *rig) leave(body, fault string) time.Duration {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	tag := fault[strings.Index(fault, "tag="):]
+	tagged := func(q upstream.Request) bool { return strings.HasSuffix(q.Header.Get("X-Upstream-Fault"), tag) }
+	wait, done := context.WithTimeout(context.Background(), 30*time.Second)
+	defer done()
 	left := make(chan time.Time, 1)
-	time.AfterFunc(150*time.Millisecond, func() { left <- time.Now(); cancel() })
+	go func() {
+		if _, err := r.model.Await(wait, tagged); err != nil {
+			r.t.Errorf("the request does not get there: %v", err)
+		}
+		time.Sleep(100 * time.Millisecond) // some of a stream passes
+		left <- time.Now()
+		cancel()
+	}()
 	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, r.server.URL+"/v1/chat/completions", strings.NewReader(body))
 	req.Header.Set("Authorization", "Bearer "+key)
 	req.Header.Set("X-Upstream-Fault", fault)
@@ -372,11 +382,7 @@ func (r *rig) leave(body, fault string) time.Duration {
 		resp.Body.Close()
 	}
 	at := <-left
-	wait, done := context.WithTimeout(context.Background(), 20*time.Second)
-	defer done()
-	_, err := r.model.Await(wait, func(q upstream.Request) bool {
-		return strings.Contains(q.Header.Get("X-Upstream-Fault"), tag) && q.Outcome == upstream.Cancelled
-	})
+	_, err := r.model.Await(wait, func(q upstream.Request) bool { return tagged(q) && q.Outcome == upstream.Cancelled })
 	if err != nil {
 		r.t.Errorf("the upstream was not told: %v", err)
 	}

@@ -63,7 +63,6 @@ func (k *conn) exchange(ctx context.Context, req *http.Request, head, body []byt
 		b.fail()
 		return nil, false, unexpected(err)
 	}
-	resp.Request = req
 	b.begin(resp, req.Method)
 	resp.Body = b
 	return resp, false, nil
