@@ -141,10 +141,12 @@ type Answer struct {
 	Raw      []byte // with Type
 	Type     string // media type of Raw
 	File     string // name under which Raw is offered to be saved
-	Revision string // of what is shown: becomes part of the ETag
+	Revision int64  // of what is shown: becomes part of the ETag
 	Location string
 	Cookies  []*http.Cookie
 	Stream   func(w http.ResponseWriter) error
+
+	repeated bool
 }
 
 // OK answers with v.
@@ -194,22 +196,6 @@ func ReadCursor(text string, v any) error {
 		return BadRequest("cursor is not one that a page before gave")
 	}
 	return nil
-}
-
-// Time is a time in the API's form: RFC 3339 in UTC with milliseconds.
-type Time time.Time
-
-// MarshalJSON writes t.
-func (t Time) MarshalJSON() ([]byte, error) {
-	return []byte(`"` + time.Time(t).UTC().Format("2006-01-02T15:04:05.000Z") + `"`), nil
-}
-
-// Maybe returns nil for no time.
-func Maybe(t time.Time) *Time {
-	if t.IsZero() {
-		return nil
-	}
-	return (*Time)(&t)
 }
 
 // Revision reads the version that a change is made to from If-Match.

@@ -54,6 +54,8 @@ type Operation struct {
 	Personal bool // shows accounts: its reading is written to the ledger
 	Secret   bool // request or answer carries a secret: neither is digested or stored
 	Large    bool // takes lists of accounts: the larger body limit
+	Text     bool // takes free text about people: the ledger keeps a digest of it
+	Dry      bool // changes nothing, though it is a POST
 }
 
 // Public reports whether the operation needs no sign-in.
@@ -74,6 +76,8 @@ func Operations() []Operation {
 	personal := func(o Operation) Operation { o.Personal = true; return o }
 	secret := func(o Operation) Operation { o.Secret = true; return o }
 	large := func(o Operation) Operation { o.Large = true; return o }
+	text := func(o Operation) Operation { o.Text = true; return o }
+	dry := func(o Operation) Operation { o.Dry = true; return o }
 	op := func(id, roles string, s Scope) Operation {
 		o := Operation{ID: id, Scope: s}
 		for _, r := range strings.Fields(roles) {
@@ -102,20 +106,20 @@ func Operations() []Operation {
 		personal(op("listAccounts", inside, ScopeInvestigate)), personal(op("getAccount", inside, ScopeInvestigate)),
 		personal(op("getAccountEvidence", inside, ScopeInvestigate)), personal(op("hunt", inside, ScopeInvestigate)),
 
-		large(op("previewDecision", act, ScopeDecide)), large(op("decide", act, ScopeDecide)), op("undoDecision", act, ScopeDecide),
+		dry(large(op("previewDecision", act, ScopeDecide))), large(op("decide", act, ScopeDecide)), op("undoDecision", act, ScopeDecide),
 		op("listDecisions", all, ScopeRead), op("getDecision", all, ScopeRead),
 		personal(op("listVerdicts", inside, ScopeInvestigate)),
 		op("listApprovals", all, ScopeRead), op("getApproval", all, ScopeRead),
 		op("approve", second, ScopeApprove), op("refuse", second, ScopeApprove),
 
-		personal(op("listCases", inside, ScopeProcess)), op("openCase", act, ScopeProcess),
-		personal(op("getCase", inside, ScopeProcess)), op("changeCase", act, ScopeProcess), op("addNote", act, ScopeProcess),
+		personal(op("listCases", inside, ScopeProcess)), text(op("openCase", act, ScopeProcess)),
+		personal(op("getCase", inside, ScopeProcess)), op("changeCase", act, ScopeProcess), text(op("addNote", act, ScopeProcess)),
 		personal(op("listNotices", inside, ScopeProcess)), personal(op("listAppeals", inside, ScopeProcess)),
-		personal(op("getAppeal", inside, ScopeProcess)), op("reviewAppeal", act, ScopeProcess), op("decideAppeal", second, ScopeApprove),
+		personal(op("getAppeal", inside, ScopeProcess)), op("reviewAppeal", act, ScopeProcess), text(op("decideAppeal", second, ScopeApprove)),
 		personal(op("listAllow", inside, ScopeProcess)), op("addAllow", second, ScopeProcess), op("revokeAllow", second, ScopeProcess),
 
 		op("listPolicies", all, ScopeRead), op("getPolicy", all, ScopeRead), op("addPolicy", "approver admin", ScopePolicy),
-		op("activatePolicy", "approver admin", ScopePolicy), op("checkPolicy", "analyst approver admin auditor", ScopeRead),
+		op("activatePolicy", "approver admin", ScopePolicy), dry(op("checkPolicy", "analyst approver admin auditor", ScopeRead)),
 
 		personal(op("listCredentials", "analyst approver admin auditor", ScopeCredentials)),
 		secret(op("createCredential", "admin", ScopeCredentials)), op("revokeCredential", "approver admin", ScopeCredentials),
