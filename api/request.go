@@ -50,8 +50,7 @@ type Request struct {
 	session bool // it carries a cookie
 
 	// What goes into the ledger about it.
-	subject string
-	index   int64 // of the statement; -1 before
+	index int64 // of the statement; -1 before
 }
 
 // Param returns a parameter of path, query or header; "" when it is not given.

@@ -23,11 +23,10 @@ import (
 // provider is the OpenID Connect provider. It is asked for its addresses when first needed, so that the site starts
 // without it.
 type provider struct {
-	name  string
-	c     OIDCConfig
-	back  string // where it sends the browser
-	http  *http.Client
-	roles []string // of the configuration, most powerful first
+	name string
+	c    OIDCConfig
+	back string // where it sends the browser
+	http *http.Client
 
 	mu    sync.Mutex
 	found *oidc.Provider
