@@ -3,11 +3,14 @@ package export
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -230,11 +233,11 @@ func (d *Desk) proofs(m *dossier.Material, indices map[int64]bool) error {
 		return fmt.Errorf("read checkpoint of the ledger: %w", err)
 	}
 	m.Ledger.Key, m.Ledger.Checkpoint = cp.Origin, cp.Raw
-	for index := int64(cp.Size) - 1; index >= 0 && len(m.Ledger.Entries) < mostProofs && len(indices) > 0; index-- {
-		if !indices[index] {
+	newest := slices.SortedFunc(maps.Keys(indices), func(a, b int64) int { return cmp.Compare(b, a) })
+	for _, index := range newest {
+		if index < 0 || uint64(index) >= cp.Size || len(m.Ledger.Entries) == mostProofs {
 			continue
 		}
-		delete(indices, index)
 		proof, err := ledger.Prove(d.o.Log, d.o.Trust, uint64(index))
 		if err != nil {
 			return fmt.Errorf("prove entry %d of the ledger: %w", index, err)

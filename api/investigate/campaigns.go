@@ -102,7 +102,7 @@ type whole struct {
 	Features    []palladium.Feature       `json:"features"`
 	Models      []palladium.Share         `json:"models"`
 	Days        []palladium.OperatorTrial `json:"days"`
-	Benign      []match                   `json:"benign"`
+	Benign      []dossier.Benign          `json:"benign"`
 }
 
 // evidence is one family's case with the independent key that it belongs to.
@@ -119,23 +119,8 @@ func evidenceOf(list []palladium.Evidence) []evidence {
 	return out
 }
 
-// match is a benign group beside which a campaign is seen.
-type match struct {
-	ID       string  `json:"id"`
-	Size     int     `json:"size"`
-	WhyNot   string  `json:"why_not_extraction"`
-	Distance float64 `json:"distance"`
-}
-
-// Match is a benign group and how far the use of a campaign is from it, in units of the range of benign groups.
-type Match struct {
-	ID, WhyNot string
-	Size       int
-	Distance   float64
-}
-
 // Nearest returns the benign groups that are used most like c, the nearest first, five at most.
-func (d *Desk) Nearest(ctx context.Context, c *catalog.Campaign, now time.Time) ([]Match, error) {
+func (d *Desk) Nearest(ctx context.Context, c *catalog.Campaign, now time.Time) ([]dossier.Benign, error) {
 	if c.Detail == nil || len(c.Detail.Features) == 0 {
 		return nil, nil
 	}
@@ -143,13 +128,13 @@ func (d *Desk) Nearest(ctx context.Context, c *catalog.Campaign, now time.Time) 
 	if err != nil {
 		return nil, err
 	}
-	var out []Match
+	var out []dossier.Benign
 	for i := range groups {
 		if dist, ok := distance(c.Detail.Features, groups[i].Features); ok && groups[i].ID != c.ID {
-			out = append(out, Match{groups[i].ID, groups[i].WhyNot, groups[i].Size, dist})
+			out = append(out, dossier.Benign{ID: groups[i].ID, Size: groups[i].Size, WhyNot: groups[i].WhyNot, Distance: dist})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Match) int {
+	slices.SortStableFunc(out, func(a, b dossier.Benign) int {
 		switch {
 		case a.Distance < b.Distance:
 			return -1
@@ -196,15 +181,12 @@ func (d *Desk) show(q *api.Request, id string) (*api.Answer, error) {
 		return nil, err
 	}
 	out := whole{item: itemOf(c, force[id]), Evidence: evidenceOf(c.Evidence), Counter: c.CounterEvidence, WhyStage: c.Detail.WhyStage,
-		WouldClear: c.Detail.WouldClear, WhyNot: c.WhyNot, Calibration: c.Detail.Calibration, Features: c.Detail.Features, Models: c.Detail.Models, Days: c.Detail.Days}
+		WouldClear: c.Detail.WouldClear, WhyNot: c.WhyNot, Calibration: c.Detail.Calibration, Features: c.Detail.Features, Models: c.Detail.Models, Days: c.Detail.Days, Benign: near}
 	if out.WhyNot == "" {
 		out.WhyNot = c.Detail.WhyNot
 	}
 	if len(out.Features) == 0 {
 		out.Features = c.Features
-	}
-	for _, m := range near {
-		out.Benign = append(out.Benign, match{m.ID, m.Size, m.WhyNot, m.Distance})
 	}
 	return &api.Answer{JSON: out, Revision: c.Revision}, nil
 }

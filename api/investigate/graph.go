@@ -176,7 +176,9 @@ func (s *scene) open(around string, limit int) (*view, error) {
 			return nil, err
 		}
 		if accounts != nil {
-			return s.draw(accounts, nil, nil, limit, "@"+rest), nil
+			v := s.draw(accounts, nil, nil, limit, "@"+rest)
+			s.split(v, len(accounts))
+			return v, nil
 		}
 	}
 	return nil, gone
@@ -332,6 +334,26 @@ func (v *view) fit(room int) {
 		for _, a := range g.accounts[1:] {
 			v.groups = append(v.groups, cluster{g.tokens, []int{a}, g.weight})
 		}
+	}
+}
+
+// split takes a group apart that holds all that was opened: those of its accounts that drew most are shown one by one.
+func (s *scene) split(v *view, opened int) {
+	if len(v.groups) != 1 || len(v.groups[0].accounts) < opened || opened == 1 {
+		return
+	}
+	g := v.groups[0]
+	drew := func(a int) int64 {
+		if d := s.detail[s.accounts[a]]; d != nil {
+			return d.Tokens.Output
+		}
+		return 0
+	}
+	accounts := slices.Clone(g.accounts)
+	slices.SortStableFunc(accounts, func(a, b int) int { return cmp.Compare(drew(b), drew(a)) })
+	v.groups = nil
+	for _, a := range accounts[:min(len(accounts), max(1, v.limit-len(v.tokens)))] {
+		v.groups = append(v.groups, cluster{g.tokens, []int{a}, g.weight})
 	}
 }
 

@@ -123,7 +123,7 @@ type Ledger struct {
 type Entry struct {
 	Index     uint64
 	Type      string
-	Statement []byte
+	Statement []byte // nil when it was erased
 	Proof     []byte // C2SP tlog-proof with the entry in its extra line
 }
 
