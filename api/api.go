@@ -175,6 +175,9 @@ func (s *Server) admit(w http.ResponseWriter, q *Request) (err error) {
 		return err
 	}
 	if q.By, err = s.o.Auth.Identify(q.Request); err != nil {
+		if late := s.throttle(q); late != nil { // who tries tokens is a stranger
+			return late
+		}
 		return err
 	}
 	if _, err := q.Cookie(s.o.Auth.Cookie()); err == nil && q.By.Token == "" {

@@ -20,12 +20,25 @@ const (
 
 // audience counts open streams by user.
 type audience struct {
-	mu   sync.Mutex
-	open map[string]int
-	all  int
+	mu    sync.Mutex
+	open  map[string]int
+	all   int
+	ended bool
+	end   chan struct{} // closed when all streams are to end
 }
 
-func newAudience() *audience { return &audience{open: map[string]int{}} }
+func newAudience() *audience { return &audience{open: map[string]int{}, end: make(chan struct{})} }
+
+// Close ends all streams, so that an HTTP server that is shut down need not wait for them; see http.Server.RegisterOnShutdown.
+// Other requests are not touched.
+func (s *Server) Close() {
+	s.live.mu.Lock()
+	defer s.live.mu.Unlock()
+	if !s.live.ended {
+		s.live.ended = true
+		close(s.live.end)
+	}
+}
 
 // enter counts one stream more, unless there are enough.
 func (a *audience) enter(user string) bool {
@@ -111,6 +124,8 @@ func (s *Server) follow(w http.ResponseWriter, q *Request, after int64) {
 		}
 		select {
 		case <-ctx.Done():
+			return
+		case <-s.live.end:
 			return
 		case _, open := <-changed:
 			if !open {

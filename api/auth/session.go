@@ -30,8 +30,8 @@ func (a *Auth) cookie(name, value string, expires time.Time, same http.SameSite)
 
 // Identify says who sends r: see api.Authenticator.
 func (a *Auth) Identify(r *http.Request) (api.Principal, error) {
-	if header := r.Header.Get("Authorization"); header != "" {
-		return a.byToken(r.Context(), header)
+	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+		return a.byToken(r.Context(), token)
 	}
 	c, err := r.Cookie(a.Cookie())
 	if err != nil || c.Value == "" {
@@ -61,10 +61,9 @@ func (a *Auth) Identify(r *http.Request) (api.Principal, error) {
 	return api.Principal{ID: u.ID, Name: u.Name, Role: api.Role(u.Role), Session: s.ID, Expires: s.Expires}, nil
 }
 
-func (a *Auth) byToken(ctx context.Context, header string) (api.Principal, error) {
+func (a *Auth) byToken(ctx context.Context, token string) (api.Principal, error) {
 	bad := &api.Problem{Status: http.StatusUnauthorized, Code: "not_signed_in", Detail: "this token is not known, has expired or was revoked: create a new one"}
-	scheme, token, _ := strings.Cut(header, " ")
-	if !strings.EqualFold(scheme, "Bearer") || !strings.HasPrefix(token, tokenPrefix) {
+	if !strings.HasPrefix(token, tokenPrefix) {
 		return api.Principal{}, bad
 	}
 	t, err := a.o.Catalog.GetTokenByHash(ctx, digest(token))

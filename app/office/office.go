@@ -111,6 +111,9 @@ func (o *Office) Register(mux *http.ServeMux) {
 	mux.Handle("/appeal/", o.page)
 }
 
+// Close ends the live streams; see http.Server.RegisterOnShutdown.
+func (o *Office) Close() { o.api.Close() }
+
 // Handler returns the office alone, for tests and sites without a console.
 func (o *Office) Handler() http.Handler {
 	mux := http.NewServeMux()
