@@ -266,8 +266,16 @@ func TestAnswers(t *testing.T) {
 	admin.want("POST", "/users/"+extra.name+"/invite", nil, 200)
 	token := viewer.want("POST", "/tokens", map[string]any{"name": "ci", "scopes": []string{"read"}, "expires": time.Now().Add(time.Hour)}, 201)
 	viewer.want("DELETE", "/tokens/"+token.str("token", "id"), nil, 204)
+	analyst.want("GET", "/campaigns/c-one/export", nil, 200)
 	viewer.want("DELETE", "/session", nil, 204)
 	viewer.refused("GET", "/me", nil, "not_signed_in")
+	elsewhere := []string{"signIn", "startOIDC", "finishOIDC", "beginPasskey", "finishPasskey", "changePassword", "beginTOTP", "confirmTOTP", "removeTOTP",
+		"beginPasskeyRegistration", "finishPasskeyRegistration", "removePasskey", "streamEvents", "getOpenAPI"}
+	for _, o := range api.Operations() {
+		if !r.reached[o.ID] && !slices.Contains(elsewhere, o.ID) {
+			t.Errorf("%s was not asked for", o.ID)
+		}
+	}
 }
 
 // Lists are given page by page, each item once.

@@ -137,7 +137,9 @@ func (r *Remote) Export(ctx context.Context, campaign, profile, out string) (pat
 func loopback(host string) bool { return host == "127.0.0.1" || host == "::1" || host == "localhost" }
 
 func (r *Remote) client() (*http.Client, error) {
-	c := &http.Client{Timeout: 5 * time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("server sends elsewhere: the token stays here") }}
+	c := &http.Client{Timeout: 5 * time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return errors.New("server sends elsewhere: the token stays here")
+	}}
 	if r.CA == "" {
 		return c, nil
 	}

@@ -21,7 +21,6 @@ import (
 
 	"github.com/pb33f/libopenapi"
 	validator "github.com/pb33f/libopenapi-validator"
-	"golang.org/x/mod/sumdb/note"
 
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/api"
@@ -50,7 +49,7 @@ type rig struct {
 	users   map[api.Role]*client
 	public  string // key of the ledger
 
-	mu      sync.Mutex
+	ops     map[string]described
 	reached map[string]bool // operations that were answered as the contract says
 }
 
@@ -220,6 +219,7 @@ func (r *rig) contract() {
 	r.t.Helper()
 	c := r.client()
 	text := c.raw(http.MethodGet, "/openapi.json", nil).body
+	r.ops = operations(r.t, text)
 	doc, err := libopenapi.NewDocument(text)
 	if err != nil {
 		r.t.Fatal(err)
@@ -391,6 +391,9 @@ func (c *client) request(method, path string, body any) *http.Request {
 func (c *client) do(method, path string, body any) *reply {
 	c.r.t.Helper()
 	out := c.raw(method, path, body)
+	if out.status < 400 && c.r.ops != nil {
+		c.r.reached[c.r.operation(method, path)] = true
+	}
 	resp := &http.Response{StatusCode: out.status, Header: out.header, Body: io.NopCloser(bytes.NewReader(out.body))}
 	if out.status == http.StatusNoContent || out.status == http.StatusFound || out.status == http.StatusNotModified {
 		return out
@@ -408,6 +411,31 @@ func (c *client) do(method, path string, body any) *reply {
 		c.r.t.Logf("%.600s", out.body)
 	}
 	return out
+}
+
+// operation returns the operation that a request means: the one whose path has most words of its own.
+func (r *rig) operation(method, path string) (best string) {
+	path, _, _ = strings.Cut(path, "?")
+	most := -1
+	for id, o := range r.ops {
+		want, got, own := strings.Split(o.path, "/"), strings.Split(path, "/"), 0
+		if o.method != method || len(want) != len(got) && !strings.HasSuffix(o.path, "{path}") {
+			continue
+		}
+		for i := range want {
+			switch {
+			case strings.HasPrefix(want[i], "{"):
+			case i >= len(got) || want[i] != got[i]:
+				own = -1 << 20
+			default:
+				own++
+			}
+		}
+		if own > most {
+			best, most = id, own
+		}
+	}
+	return best
 }
 
 // want sends a request whose answer must have a status.
@@ -431,13 +459,3 @@ func (c *client) refused(method, path string, body any, code string) *reply {
 }
 
 func esc(s string) string { return url.PathEscape(s) }
-
-// signerOf returns the verifier of dossiers.
-func (r *rig) verifier() note.Verifier {
-	r.t.Helper()
-	v, err := note.NewVerifier(r.public)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return v
-}
