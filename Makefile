@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 DATA      ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-ledger bench-hash conformance eval fit clean
+.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-api bench-ledger bench-hash conformance eval fit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -73,6 +73,9 @@ bench-state: ## measure the state of a million accounts; needs 6 GB of memory an
 
 bench-gateway: ## measure the gateway beside its peers; GOMODEL=FILE adds that one, ARGS goes to it
 	bench/gateway/run $(ARGS)
+
+bench-api: ## the slowest of a hundred answers of the operator's API: 10,000 campaigns, a campaign of 24,000 accounts
+	$(GO) test ./app/office -run '^$$' -bench 'Queue|Campaign' -benchtime 200x -timeout 30m
 
 bench-ledger: ## durable ledger entries a second
 	$(GO) test ./proof/ledger/tlog -run '^$$' -bench Append -benchtime 50000x

@@ -46,7 +46,7 @@ func Rooms() []Room {
 			"traffic/dialect", "traffic/measure", "traffic/linkage", "traffic/campaign", "traffic/judge", "traffic/verdict",
 			"traffic/extraction", "traffic/sanction", "traffic/restrict", "traffic/budget", "traffic/relay",
 			"weights/signing", "weights/inspect", "weights/lineage", "weights/compare", "weights/custody", "weights/seal",
-			"proof/ledger", "proof/watermark", "proof/attribution", "proof/stix", "proof/match", "proof/assurance",
+			"proof/dossier", "proof/ledger", "proof/watermark", "proof/attribution", "proof/stix", "proof/match", "proof/assurance",
 		},
 		Door: {
 			"traffic/tap", "traffic/gateway", "weights/attest", "weights/guard", "weights/mount", "weights/egress", "proof/taxii",
