@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/api"
+	"github.com/palladium-guard/palladium/api/process"
 	"github.com/palladium-guard/palladium/store/catalog"
 	"github.com/palladium-guard/palladium/traffic/sanction"
 )
@@ -41,18 +43,21 @@ var (
 	ErrNobody   = errors.New("nobody would be touched by this") // all accounts are exempt, or none is named
 )
 
-// Draft is a decision that somebody, or policy, wants to make.
-type Draft struct {
-	Campaign  string
-	Accounts  []string // members; empty means all of them
-	Measure   palladium.Measure
-	Terms     catalog.Terms
-	Reason    string // code that the caller is told
-	Text      string // why, in words that the account holder may read
-	Expires   time.Time
-	By        string // user id, or policy:REVISION
-	Automated bool
-	Second    bool // ask for a second person also where policy does not
+// problem makes of an error what the operator's API tells; errors of the catalog it knows itself.
+func problem(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrDraft), errors.Is(err, ErrNobody):
+		return errors.Join(api.BadRequest("%s", err), err)
+	case errors.Is(err, ErrSame):
+		return errors.Join(api.SamePerson(err.Error()), err)
+	case errors.Is(err, ErrDecided):
+		return errors.Join(api.Conflict("%s", err), err)
+	case errors.Is(err, ErrNoLedger):
+		return errors.Join(api.Unavailable("the ledger takes nothing, and what it does not take is not done"), err)
+	}
+	return err
 }
 
 // BoardOptions set up a Board.
@@ -115,16 +120,21 @@ const maxTime = 90 * 24 * time.Hour
 // Decide makes a decision and its verdicts, or asks for a second person where policy wants one: the decision is then pending and
 // nothing happens to anybody. Accounts that are on the allow-list are left out. Errors wrap ErrDraft, ErrNobody or ErrNoLedger,
 // or are the catalog's; after one nothing was decided.
-func (b *Board) Decide(ctx context.Context, d Draft) (catalog.Decision, error) {
+func (b *Board) Decide(ctx context.Context, d api.Draft) (catalog.Decision, error) {
+	dec, err := b.decide(ctx, &d)
+	return dec, problem(err)
+}
+
+func (b *Board) decide(ctx context.Context, d *api.Draft) (catalog.Decision, error) {
 	now := b.now().UTC()
-	if err := d.check(now); err != nil {
+	if err := check(d, now); err != nil {
 		return catalog.Decision{}, err
 	}
 	c, err := b.cat.WholeCampaign(ctx, d.Campaign)
 	if err != nil {
 		return catalog.Decision{}, fmt.Errorf("decide on campaign %s: %w", d.Campaign, err)
 	}
-	accounts, err := d.members(&c)
+	accounts, err := members(d, &c)
 	if err != nil {
 		return catalog.Decision{}, err
 	}
@@ -145,7 +155,7 @@ func (b *Board) Decide(ctx context.Context, d Draft) (catalog.Decision, error) {
 	switch {
 	case !r.policy.Enforced(d.Measure):
 		dec.State = catalog.StateShadow
-	case r.policy.NeedsApproval(d.Measure) || d.Second:
+	case r.policy.NeedsApproval(d.Measure) || d.Approval:
 		dec.State, dec.Approval = catalog.StatePending, newID("a")
 		expires := now.Add(approvalTime)
 		if dec.Expires.Before(expires) {
@@ -178,7 +188,7 @@ func (b *Board) Decide(ctx context.Context, d Draft) (catalog.Decision, error) {
 				return err
 			}
 		} else if kept.State == catalog.StateEnforced {
-			if err := tx.AddNotices(ctx, notices(&kept, verdicts)); err != nil {
+			if err := tx.AddNotices(ctx, b.notices(&kept, verdicts, now)); err != nil {
 				return err
 			}
 		}
@@ -193,7 +203,7 @@ func (b *Board) Decide(ctx context.Context, d Draft) (catalog.Decision, error) {
 }
 
 // check finds what a draft breaks.
-func (d *Draft) check(now time.Time) error {
+func check(d *api.Draft, now time.Time) error {
 	wrong := func(text string) error { return fmt.Errorf("%w: %s", ErrDraft, text) }
 	switch {
 	case d.Campaign == "":
@@ -210,20 +220,20 @@ func (d *Draft) check(now time.Time) error {
 		return wrong("it would have expired already")
 	case d.Expires.Sub(now) > maxTime:
 		return wrong("it would hold for longer than 90 days: nothing is for ever, decide anew then")
-	case d.Measure == palladium.MeasureSlow && d.Terms.Delay <= 0 && d.Terms.TokensPerSecond <= 0:
+	case d.Measure == palladium.MeasureSlow && d.Delay <= 0 && d.TokensPerSecond <= 0:
 		return wrong("slow needs a delay or tokens a second")
-	case d.Measure == palladium.MeasureBudget && d.Terms.Tokens <= 0:
+	case d.Measure == palladium.MeasureBudget && d.Tokens <= 0:
 		return wrong("budget needs tokens, the output tokens a day for the campaign together")
-	case d.Measure == palladium.MeasureSmaller && d.Terms.Model == "":
+	case d.Measure == palladium.MeasureSmaller && d.Model == "":
 		return wrong("smaller-model needs the model that answers instead")
-	case d.Terms.Delay < 0 || d.Terms.Tokens < 0 || !(d.Terms.TokensPerSecond >= 0):
+	case d.Delay < 0 || d.Tokens < 0 || !(d.TokensPerSecond >= 0):
 		return wrong("its terms are negative")
 	}
 	return nil
 }
 
 // members returns the accounts that the draft is about, sorted. One that is no member is refused.
-func (d *Draft) members(c *catalog.Campaign) ([]string, error) {
+func members(d *api.Draft, c *catalog.Campaign) ([]string, error) {
 	all := make(map[string]bool, len(c.Accounts))
 	for _, m := range c.Accounts {
 		all[m.ID] = true
@@ -276,7 +286,7 @@ func makeVerdicts(d *catalog.Decision, c *catalog.Campaign, accounts []string, r
 		out[i] = catalog.Verdict{
 			Verdict: palladium.Verdict{
 				ID: newID("v"), Account: a, Campaign: d.Campaign, Stage: c.Stage, Measure: d.Measure, Reason: d.Reason, Issued: d.At, Expires: d.Expires,
-				Shadow: d.State == catalog.StateShadow, Appeal: newID(""), Delay: d.Delay, TokensPerSecond: d.TokensPerSecond, Tokens: d.Tokens, Model: d.Model,
+				Shadow: d.State == catalog.StateShadow, Appeal: process.NewReference(), Delay: d.Delay, TokensPerSecond: d.TokensPerSecond, Tokens: d.Tokens, Model: d.Model,
 			},
 			State: d.State, Decision: d.ID, DecidedBy: d.By, Automated: d.Automated, PolicyRevision: revision, Approval: d.Approval, Explanation: d.Text,
 			LedgerIndex: index,
@@ -286,19 +296,11 @@ func makeVerdicts(d *catalog.Decision, c *catalog.Campaign, accounts []string, r
 }
 
 // notices tells account holders. What is only recorded, or only observed, touches nobody and is told to nobody.
-func notices(d *catalog.Decision, verdicts []catalog.Verdict) []catalog.Notice {
+func (b *Board) notices(d *catalog.Decision, verdicts []catalog.Verdict, now time.Time) []catalog.Notice {
 	if d.Measure == palladium.MeasureObserve {
 		return nil
 	}
-	out := make([]catalog.Notice, len(verdicts))
-	for i := range verdicts {
-		v := &verdicts[i]
-		out[i] = catalog.Notice{
-			ID: newID("n"), Account: v.Account, Verdict: v.ID, Decision: d.ID, At: d.At, Reason: d.Reason, Measure: d.Measure, Automated: d.Automated,
-			Scope: "all requests of this account", Text: d.Text, Expires: d.Expires, AppealRef: v.Appeal,
-		}
-	}
-	return out
+	return process.Notices(d, verdicts, b.rules.Load().policy.AppealAt(""), now)
 }
 
 func event(at time.Time, actor, kind string, d *catalog.Decision, index int64) *catalog.Event {
@@ -314,8 +316,5 @@ func newID(prefix string) string {
 	var raw [13]byte
 	_, _ = rand.Read(raw[:]) // never fails
 	id := strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(raw[:]))[:20]
-	if prefix == "" {
-		return id
-	}
 	return prefix + "_" + id
 }

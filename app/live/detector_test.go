@@ -210,7 +210,7 @@ func TestKill(t *testing.T) {
 			if err != nil {
 				t.Fatalf("it ended by itself: %v", err)
 			}
-			check(t, dir, end, want)
+			checkEnd(t, dir, end, want)
 			if err := os.RemoveAll(filepath.Join(dir, "detector")); err != nil {
 				t.Fatal(err)
 			}
@@ -220,11 +220,11 @@ func TestKill(t *testing.T) {
 			done++
 		}
 	}
-	check(t, dir, end, want)
+	checkEnd(t, dir, end, want)
 }
 
-// check runs what is left to its end and compares.
-func check(t *testing.T, dir string, end stream.Position, want *palladium.Report) {
+// checkEnd runs what is left to its end and compares.
+func checkEnd(t *testing.T, dir string, end stream.Position, want *palladium.Report) {
 	t.Helper()
 	s := openStream(t, filepath.Join(dir, "stream"))
 	defer s.Close()

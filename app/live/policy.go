@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/api"
 	"github.com/palladium-guard/palladium/store/catalog"
 	"github.com/palladium-guard/palladium/traffic/sanction"
 )
@@ -67,7 +68,7 @@ func (a *Actor) Act(ctx context.Context, r *palladium.Report) (Acted, error) {
 	by := policyActor + rules.revision
 	for i := range anew {
 		o := &anew[i]
-		d, err := b.Decide(ctx, Draft{
+		d, err := b.Decide(ctx, api.Draft{
 			Campaign: o.Campaign, Accounts: o.Accounts, Measure: o.Rule.Measure, Reason: o.Reason, Text: words(o, r), Expires: o.Expires,
 			By: by, Automated: true,
 			Terms: catalog.Terms{Delay: o.Rule.Delay, TokensPerSecond: o.Rule.TokensPerSecond, Tokens: o.Rule.Tokens, Model: o.Rule.Model},

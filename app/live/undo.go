@@ -11,12 +11,12 @@ import (
 
 // Approve has a pending decision take effect. Who asked for it cannot approve it.
 func (b *Board) Approve(ctx context.Context, approval, by, comment string) error {
-	return b.settle(ctx, approval, by, comment, true)
+	return problem(b.settle(ctx, approval, by, comment, true))
 }
 
 // Refuse ends a pending decision without effect.
 func (b *Board) Refuse(ctx context.Context, approval, by, comment string) error {
-	return b.settle(ctx, approval, by, comment, false)
+	return problem(b.settle(ctx, approval, by, comment, false))
 }
 
 func (b *Board) settle(ctx context.Context, id, by, comment string, yes bool) error {
@@ -58,7 +58,7 @@ func (b *Board) settle(ctx context.Context, id, by, comment string, yes bool) er
 			return err
 		}
 		if yes {
-			if err := tx.AddNotices(ctx, notices(&kept, verdicts)); err != nil {
+			if err := tx.AddNotices(ctx, b.notices(&kept, verdicts, now)); err != nil {
 				return err
 			}
 		}
@@ -99,6 +99,10 @@ func (b *Board) waiting(ctx context.Context, id, by string, now time.Time, yes b
 
 // Undo takes a decision back: its verdicts end at once, and policy leaves its accounts alone for the time that it holds off.
 func (b *Board) Undo(ctx context.Context, decision, by, reason string) error {
+	return problem(b.undo(ctx, decision, by, reason))
+}
+
+func (b *Board) undo(ctx context.Context, decision, by, reason string) error {
 	now := b.now().UTC()
 	d, err := b.cat.GetDecision(ctx, decision)
 	if err != nil {
@@ -139,15 +143,19 @@ func (b *Board) Undo(ctx context.Context, decision, by, reason string) error {
 	return nil
 }
 
-// Release ends all verdicts on one account, as after an appeal that was heard. Others of the campaign are untouched.
-func (b *Board) Release(ctx context.Context, account, by, reason string) error {
+// Release ends a decision's verdicts on some accounts, as after an appeal that was heard. It holds for the others; policy leaves
+// those that were let go alone.
+func (b *Board) Release(ctx context.Context, decision string, accounts []string, by, reason string) error {
+	if len(accounts) == 0 {
+		return problem(fmt.Errorf("%w: no account is named", ErrDraft))
+	}
 	now := b.now().UTC()
-	index, err := b.record(ctx, "account.released", act("account", by, reason, now))
+	index, err := b.record(ctx, "accounts.released", act(decision, by, reason, now))
 	if err != nil {
-		return err
+		return problem(err)
 	}
 	err = b.cat.Update(ctx, func(tx *catalog.Store) error {
-		gone, err := tx.RevokeVerdicts(ctx, catalog.Revocation{Accounts: []string{account}, By: by, Reason: reason, At: now, LedgerIndex: index})
+		gone, err := tx.RevokeVerdicts(ctx, catalog.Revocation{Decision: decision, Accounts: accounts, By: by, Reason: reason, At: now, LedgerIndex: index})
 		if err != nil {
 			return err
 		}
@@ -155,7 +163,11 @@ func (b *Board) Release(ctx context.Context, account, by, reason string) error {
 		if err != nil {
 			return err
 		}
-		return tx.Append(ctx, &catalog.Event{At: now, Actor: by, Kind: "account.released", Subject: "account:" + account, Data: data, LedgerIndex: index})
+		e := &catalog.Event{At: now, Actor: by, Kind: "decision.released", Subject: "decision:" + decision, Data: data, LedgerIndex: index}
+		for _, v := range gone {
+			e.Refs = append(e.Refs, "account:"+v.Account)
+		}
+		return tx.Append(ctx, e)
 	})
 	if err != nil {
 		return fmt.Errorf("keep the release: %w", err)
