@@ -13,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/palladium-guard/palladium/api/auth"
 	"github.com/palladium-guard/palladium/store/catalog"
 	"github.com/palladium-guard/palladium/store/stream"
 	"github.com/palladium-guard/palladium/traffic/budget"
@@ -42,6 +43,8 @@ type File struct {
 	Enforcement sanction.Config `yaml:"enforcement"`
 	Ledger      Ledger          `yaml:"ledger"`
 	Taps        Taps            `yaml:"taps"`
+	API         API             `yaml:"api"`
+	SignIn      auth.Config     `yaml:"sign_in"`
 }
 
 // Parse reads a configuration. Keys that are not known or come twice, values of another type and a second document are

@@ -34,6 +34,12 @@ type NoLedger struct{}
 // Append does nothing.
 func (NoLedger) Append(context.Context, string, []byte) (int64, error) { return -1, nil }
 
+// The kinds of the board's statements.
+const (
+	KindDecision = "palladium/decision/v1" // a measure is about to be decided on
+	KindChange   = "palladium/change/v1"   // a decision is about to be approved, refused, undone or released from
+)
+
 // The errors that callers of a Board tell apart.
 var (
 	ErrDraft    = errors.New("decision refused")                // the draft breaks a rule; the text says which
@@ -170,7 +176,7 @@ func (b *Board) decide(ctx context.Context, d *api.Draft) (catalog.Decision, err
 			Expires: expires, State: catalog.ApprovalOpen,
 		}
 	}
-	index, err := b.record(ctx, "decision", statement(&dec, accounts, r.revision))
+	index, err := b.record(ctx, KindDecision, statement(&dec, accounts, r.revision))
 	if err != nil {
 		return catalog.Decision{}, err
 	}

@@ -32,7 +32,7 @@ func (b *Board) settle(ctx context.Context, id, by, comment string, yes bool) er
 		a.State, d.State, kind = catalog.StateRefused, catalog.StateRefused, "decision.refused"
 	}
 	d.Seen = true
-	index, err := b.record(ctx, kind, act(d.ID, by, comment, now))
+	index, err := b.record(ctx, KindChange, act(kind, d.ID, by, comment, now))
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (b *Board) undo(ctx context.Context, decision, by, reason string) error {
 	default:
 		return fmt.Errorf("decision %s is %s: %w", decision, d.State, ErrDecided)
 	}
-	index, err := b.record(ctx, "decision.undone", act(decision, by, reason, now))
+	index, err := b.record(ctx, KindChange, act("decision.undone", decision, by, reason, now))
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (b *Board) Release(ctx context.Context, decision string, accounts []string,
 		return problem(fmt.Errorf("%w: no account is named", ErrDraft))
 	}
 	now := b.now().UTC()
-	index, err := b.record(ctx, "accounts.released", act(decision, by, reason, now))
+	index, err := b.record(ctx, KindChange, act("decision.released", decision, by, reason, now))
 	if err != nil {
 		return problem(err)
 	}
@@ -176,8 +176,8 @@ func (b *Board) Release(ctx context.Context, decision string, accounts []string,
 	return nil
 }
 
-func act(subject, by, reason string, at time.Time) []byte {
-	s, err := json.Marshal(map[string]any{"subject": subject, "by": by, "reason": reason, "at": at})
+func act(kind, subject, by, reason string, at time.Time) []byte {
+	s, err := json.Marshal(map[string]any{"act": kind, "subject": subject, "by": by, "reason": reason, "at": at})
 	if err != nil {
 		return nil // maps of these types always marshal
 	}

@@ -43,7 +43,7 @@ func openLedger(ctx context.Context, c config.Ledger, log *slog.Logger) (*writte
 
 // Append writes a statement down, and returns once it is durable and in the tree.
 func (l *writtenLedger) Append(ctx context.Context, kind string, statement []byte) (int64, error) {
-	r, err := l.Writer.Append(ctx, ledger.Statement{Type: "palladium." + kind + "/v1", Body: statement})
+	r, err := l.Writer.Append(ctx, ledger.Statement{Type: kind, Body: statement})
 	if err != nil {
 		return -1, err
 	}

@@ -74,6 +74,8 @@ type Options struct {
 
 	// Observed stands between the gateway and the stream; the demo gives observations the time of its world there. May be nil.
 	Observed func(next Sink) Sink
+	// Welcome is told how the first administrator signs in, while there is none. May be nil.
+	Welcome func(origin, token string)
 	// Acted is told of each round of policy. May be nil.
 	Acted func(*palladium.Report, live.Acted)
 }
@@ -103,7 +105,11 @@ type house struct {
 	failed chan error
 	leads  func() bool
 	ready  Addresses
-	mu     sync.Mutex // guards ready
+	since  time.Time
+	token  string // of the first administrator; empty once there is one
+
+	mu         sync.Mutex // guards ready and publishers
+	publishers map[string]*stream.Publisher
 }
 
 // Run serves until ctx ends, then drains: callers first, then what they left in the stream. It returns nil after an orderly
@@ -113,7 +119,7 @@ func Run(ctx context.Context, o Options) error {
 		o.Roles = Roles()
 	}
 	o.State = cmp.Or(o.State, "palladium-state")
-	h := &house{o: o, log: slog.New(slog.NewTextHandler(o.Log, nil)), failed: make(chan error, 8), self: self()}
+	h := &house{o: o, log: slog.New(slog.NewTextHandler(o.Log, nil)), failed: make(chan error, 8), self: self(), since: time.Now().UTC(), publishers: map[string]*stream.Publisher{}}
 	var err error
 	if h.file, err = h.load(); err != nil {
 		return err
@@ -323,7 +329,7 @@ func (h *house) gateway(ctx, inner context.Context) error {
 		case <-life.Done():
 		}
 	}()
-	pub := h.stream.Publisher("gateway")
+	pub := h.publisher("gateway")
 	var sink Sink = pub
 	if h.o.Observed != nil {
 		sink = h.o.Observed(pub)
@@ -354,6 +360,15 @@ func (h *house) gateway(ctx, inner context.Context) error {
 		h.log.Error("the last observations did not reach the stream", "error", e)
 	}
 	return err
+}
+
+func (h *house) publisher(name string) *stream.Publisher {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.publishers[name] == nil {
+		h.publishers[name] = h.stream.Publisher(name)
+	}
+	return h.publishers[name]
 }
 
 func (h *house) tellReady() {

@@ -44,7 +44,7 @@ func (h *house) tapFiles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := &fileTap{h: h, pub: h.stream.Publisher("files"), path: filepath.Join(h.o.State, "taps.json"), seen: new(file.Seen)}
+	t := &fileTap{h: h, pub: h.publisher("files"), path: filepath.Join(h.o.State, "taps.json"), seen: new(file.Seen)}
 	data, err := os.ReadFile(t.path)
 	if err == nil {
 		err = json.Unmarshal(data, &t.past)

@@ -52,3 +52,15 @@ type Ledger struct {
 	Public  string `yaml:"public"`  // file of its public key: keep a copy elsewhere
 	Witness string `yaml:"witness"` // file of a witness policy; empty: none are asked
 }
+
+// API is the section api: the operator's API and console.
+type API struct {
+	Off         bool          `yaml:"off"`
+	Listen      string        `yaml:"listen"`      // host:port; empty: 127.0.0.1:8090
+	Origin      string        `yaml:"origin"`      // scheme and host under which people reach it; empty: follows from listen
+	Certificate string        `yaml:"certificate"` // PEM files; without them a proxy in front must speak TLS, except on loopback
+	Key         string        `yaml:"key"`
+	Proxies     []string      `yaml:"proxies"` // networks whose X-Forwarded-For is believed
+	Name        string        `yaml:"name"`    // of the site, on appeal pages and dossiers
+	Review      time.Duration `yaml:"review"`  // time in which an appeal is decided; 0: 7 days
+}
