@@ -1,10 +1,16 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/store"
 )
 
 // The states of work on a campaign or a case.
@@ -72,55 +78,100 @@ type CampaignQuery struct {
 
 // ListCampaigns gives campaigns without Accounts and Detail, and the cursor of the next page, empty at the end.
 func (s *Store) ListCampaigns(ctx context.Context, q CampaignQuery) ([]Campaign, string, error) {
-	return nil, "", errNotBuilt
+	w := q.where()
+	order := map[string]store.Order{
+		SortRisk:     {Name: SortRisk, Key: "risk", ID: "id", Kind: "fs", Desc: true},
+		SortDeadline: {Name: SortDeadline, Key: "urgency", ID: "id", Kind: "is"},
+		SortDraw:     {Name: SortDraw, Key: "tokens_output", ID: "id", Kind: "is", Desc: true},
+		SortSize:     {Name: SortSize, Key: "size", ID: "id", Kind: "is", Desc: true},
+		SortUpdated:  {Name: SortUpdated, Key: "updated", ID: "id", Kind: "is", Desc: true},
+	}
+	sort := cmp.Or(q.Sort, SortRisk)
+	o, ok := order[sort]
+	if !ok {
+		return nil, "", fmt.Errorf("%w: sort %q is none of risk, deadline, draw, size, updated", ErrInvalid, store.Cut(q.Sort, 40))
+	}
+	return campaigns().Page(ctx, s.db, w, o, q.Page)
+}
+
+func (q *CampaignQuery) where() store.Where {
+	var w store.Where
+	store.In(&w, "state", q.State)
+	if len(q.Stage) == 0 {
+		w.And("stage <> 'linked'")
+	}
+	store.In(&w, "stage", q.Stage)
+	if q.Assignee == "none" {
+		w.And("assignee = ''")
+	} else {
+		w.Equal("assignee", q.Assignee)
+	}
+	if q.Label != "" {
+		quoted, _ := json.Marshal(q.Label) // a string always marshals
+		w.And("lower(labels) LIKE ? ESCAPE '!'", store.Like(string(quoted)))
+	}
+	if q.Text != "" {
+		like := store.Like(q.Text)
+		w.And("(lower(id) LIKE ? ESCAPE '!' OR lower(labels) LIKE ? ESCAPE '!' OR lower(evidence) LIKE ? ESCAPE '!' OR "+
+			"id IN (SELECT campaign FROM members WHERE account >= ? AND account < ?))", like, like, like, q.Text, q.Text+"\U0010FFFF")
+	}
+	if q.Listed {
+		w.And("gone IS NULL")
+	}
+	return w
 }
 
 // CountCampaigns says how many campaigns q selects on all pages.
 func (s *Store) CountCampaigns(ctx context.Context, q CampaignQuery) (int64, error) {
-	return 0, errNotBuilt
+	return campaigns().Count(ctx, s.db, q.where())
 }
 
 // GetCampaign gives a campaign without Accounts and Detail.
 func (s *Store) GetCampaign(ctx context.Context, id string) (Campaign, error) {
-	return Campaign{}, errNotBuilt
+	return campaigns().Get(ctx, s.db, "WHERE id = ?", id)
 }
 
 // WholeCampaign gives a campaign with Accounts and Detail.
 func (s *Store) WholeCampaign(ctx context.Context, id string) (Campaign, error) {
-	return Campaign{}, errNotBuilt
+	var out Campaign
+	err := s.db.View(ctx, func(tx *store.DB) (err error) {
+		if out, err = campaigns().Get(ctx, tx, "WHERE id = ?", id); err != nil {
+			return err
+		}
+		var data []byte
+		if err := tx.Row(ctx, "SELECT x.data FROM campaigns c JOIN details x ON x.digest = c.detail WHERE c.id = ?", []any{id}, &data); err != nil {
+			return err
+		}
+		out.Campaign, err = unpacked(data)
+		return err
+	})
+	return out, err
 }
 
 // PutCampaign stores what people say of a campaign: State, Resolution, Assignee, Deadline and Labels. All else of c is the
 // detector's and is not written. It gives the campaign as it is now. ErrConflict when c.Revision is not the stored one.
 func (s *Store) PutCampaign(ctx context.Context, c Campaign) (Campaign, error) {
-	return Campaign{}, errNotBuilt
-}
-
-// ReportChanges says what a report changed.
-type ReportChanges struct {
-	Found  []string // campaigns that were not known before, linked groups not among them
-	Staged []Staged // campaigns whose stage changed
-	Gone   []string // campaigns and linked groups that the report no longer lists
-	Wrote  int      // campaigns and linked groups of which anything was written
-}
-
-// Staged is a change of stage.
-type Staged struct {
-	ID       string
-	From, To palladium.Stage
-}
-
-// PutReport stores what the detector says now, in one transaction: campaigns and linked groups with their members and links.
-// What people did with them stays; those that are not in r stay too, with Gone set. What did not change since the report
-// before costs a comparison of hashes. It appends the events campaign.found, campaign.staged and campaign.gone.
-func (s *Store) PutReport(ctx context.Context, r *palladium.Report) (ReportChanges, error) {
-	return ReportChanges{}, errNotBuilt
-}
-
-// EvidenceAt gives a campaign with Accounts and Detail as the detector saw it when the decision was made, and ErrNotFound
-// for a decision without a campaign. State, Revision and what else people do is as it is now.
-func (s *Store) EvidenceAt(ctx context.Context, decision string) (Campaign, error) {
-	return Campaign{}, errNotBuilt
+	if err := errors.Join(oneOf("state", c.State, works()), oneOf("resolution", c.Resolution, resolutions())); err != nil {
+		return Campaign{}, err
+	}
+	if c.Labels == nil {
+		c.Labels = []string{}
+	}
+	err := s.db.Update(ctx, func(tx *store.DB) error {
+		now, err := storedCampaigns().Get(ctx, tx, "WHERE id = ?", c.ID)
+		if err != nil {
+			return err
+		}
+		was := c.Revision
+		now.State, now.Resolution, now.Assignee, now.Deadline, now.Labels = c.State, c.Resolution, c.Assignee, c.Deadline, c.Labels
+		now.Revision, now.Updated = was+1, time.Now().UTC()
+		if err := storedCampaigns().Change(ctx, tx, now, c.ID, was); err != nil {
+			return err
+		}
+		c, err = campaigns().Get(ctx, tx, "WHERE id = ?", c.ID)
+		return err
+	})
+	return c, err
 }
 
 // Membership is an account's place in a campaign.
@@ -151,17 +202,92 @@ type MemberQuery struct {
 
 // ListMembers gives members of a campaign.
 func (s *Store) ListMembers(ctx context.Context, q MemberQuery) ([]Membership, string, error) {
-	return nil, "", errNotBuilt
+	w, err := q.where()
+	if err != nil {
+		return nil, "", err
+	}
+	order := map[string]store.Order{
+		SortMembership: {Name: SortMembership, Key: "membership", ID: "account", Kind: "fs", Desc: true},
+		SortDraw:       {Name: SortDraw, Key: "tokens_output", ID: "account", Kind: "is", Desc: true},
+		SortExchanges:  {Name: SortExchanges, Key: "exchanges", ID: "account", Kind: "is", Desc: true},
+		SortID:         {Name: SortID, ID: "account", Kind: "s"},
+	}
+	o, ok := order[cmp.Or(q.Sort, SortMembership)]
+	if !ok {
+		return nil, "", fmt.Errorf("%w: sort %q is none of membership, draw, exchanges, id", ErrInvalid, store.Cut(q.Sort, 40))
+	}
+	c, err := s.GetCampaign(ctx, q.Campaign)
+	if err != nil {
+		return nil, "", err
+	}
+	out, next, err := members().Page(ctx, s.db, w, o, q.Page)
+	for i := range out {
+		out[i].complete(c.Stage)
+	}
+	return out, next, err
+}
+
+func (q *MemberQuery) where() (w store.Where, err error) {
+	if q.Campaign == "" {
+		return w, fmt.Errorf("%w: members are those of a campaign: name it", ErrInvalid)
+	}
+	w.And("campaign = ?", q.Campaign)
+	if q.Family != "" {
+		w.And("(families & ?) <> 0", familyBits([]palladium.Family{q.Family}))
+	}
+	if q.Token != "" {
+		w.And("account IN (SELECT account FROM links WHERE campaign = ? AND token = ?)", q.Campaign, q.Token)
+	}
+	if q.Text != "" {
+		w.Begins("account", q.Text)
+	}
+	return w, nil
+}
+
+// complete puts in what is not stored.
+func (m *Membership) complete(stage palladium.Stage) {
+	m.Stage, m.Families = stage, []palladium.Family{}
+	for _, e := range m.Evidence {
+		m.Families = append(m.Families, e.Family)
+	}
+}
+
+// familyBits has one bit for each family, in the order of palladium.Families.
+func familyBits(list []palladium.Family) (bits int64) {
+	for i, f := range palladium.Families() {
+		if slices.Contains(list, f) {
+			bits |= 1 << i
+		}
+	}
+	return bits
 }
 
 // CountMembers says how many members q selects on all pages.
 func (s *Store) CountMembers(ctx context.Context, q MemberQuery) (int64, error) {
-	return 0, errNotBuilt
+	w, err := q.where()
+	if err != nil {
+		return 0, err
+	}
+	return members().Count(ctx, s.db, w)
 }
 
 // Memberships gives the campaigns to which an account belongs, by campaign.
 func (s *Store) Memberships(ctx context.Context, account string) ([]Membership, error) {
-	return nil, errNotBuilt
+	var out []Membership
+	err := s.db.View(ctx, func(tx *store.DB) (err error) {
+		if out, err = members().All(ctx, tx, "WHERE account = ? ORDER BY campaign", account); err != nil {
+			return err
+		}
+		for i := range out {
+			c, err := campaigns().Get(ctx, tx, "WHERE id = ?", out[i].Campaign)
+			if err != nil {
+				return err
+			}
+			out[i].complete(c.Stage)
+		}
+		return nil
+	})
+	return out, err
 }
 
 // Holding is a piece of evidence that an account holds in a campaign.
@@ -173,7 +299,25 @@ type Holding struct {
 
 // ListHoldings gives each piece of evidence that an account holds, strongest first.
 func (s *Store) ListHoldings(ctx context.Context, account string, p Page) ([]Holding, string, error) {
-	return nil, "", errNotBuilt
+	var w store.Where
+	w.And("account = ?", account)
+	t := store.Table[Holding]{Name: "links", Bind: func(c *store.Columns, v *Holding) {
+		c.Key("campaign", &v.Campaign)
+		c.Key("account", &v.Account)
+		c.Key("token", &v.Token)
+		store.Named(c, "family", &v.Family)
+		c.Float("weight", &v.Weight)
+	}}
+	out, next, err := t.Page(ctx, s.db, w, store.Order{Name: "holdings", Key: "weight", ID: "campaign || ' ' || family || ' ' || token", Kind: "fs", Desc: true}, p)
+	for i := range out {
+		h := &out[i]
+		if err != nil {
+			break
+		}
+		err = s.db.Row(ctx, "SELECT count(*) FROM links WHERE campaign = ? AND family = ? AND token = ? AND account <> ?",
+			[]any{h.Campaign, string(h.Family), h.Token, account}, &h.Others)
+	}
+	return out, next, err
 }
 
 // Label is a person's word on whether accounts belong to an extraction; it feeds the calibration.
@@ -188,9 +332,79 @@ type Label struct {
 }
 
 // AddLabel stores a label; ErrConflict when its id is taken.
-func (s *Store) AddLabel(ctx context.Context, l Label) error { return errNotBuilt }
+func (s *Store) AddLabel(ctx context.Context, l Label) error {
+	return s.db.Update(ctx, func(tx *store.DB) error { return labels().Insert(ctx, tx, l) })
+}
 
 // ListLabels gives labels, newest first; of one campaign when it is not empty.
 func (s *Store) ListLabels(ctx context.Context, campaign string, p Page) ([]Label, string, error) {
-	return nil, "", errNotBuilt
+	var w store.Where
+	w.Equal("campaign", campaign)
+	return labels().Page(ctx, s.db, w, newest("at"), p)
+}
+
+func campaigns() store.Table[Campaign] {
+	return store.Table[Campaign]{Name: "campaigns", Bind: bindCampaign}
+}
+
+// bindCampaign ties all that lists hold.
+func bindCampaign(c *store.Columns, v *Campaign) {
+	c.Key("id", &v.ID)
+	store.Int(c, "revision", &v.Revision)
+	c.Time("updated", &v.Updated)
+	store.Named(c, "stage", &v.Stage)
+	store.Named(c, "peak", &v.Peak)
+	c.Float("operator_p", &v.OperatorP)
+	c.Float("extraction_p", &v.ExtractionP)
+	c.Time("first", &v.First)
+	c.Time("last", &v.Last)
+	c.Maybe("detected_at", &v.DetectedAt)
+	store.Int(c, "exchanges", &v.Exchanges)
+	store.Int(c, "exchanges_before_detection", &v.ExchangesBeforeDetection)
+	store.Int(c, "tokens_input", &v.Tokens.Input)
+	store.Int(c, "tokens_output", &v.Tokens.Output)
+	store.Int(c, "tokens_reasoning", &v.Tokens.Reasoning)
+	store.List(c, "evidence", &v.Evidence)
+	store.List(c, "counter_evidence", &v.CounterEvidence)
+	store.List(c, "techniques", &v.Techniques)
+	c.Float("risk", &v.Risk)
+	c.Float("trend", &v.Trend)
+	store.Int(c, "size", &v.Size)
+	c.Maybe("gone", &v.Gone)
+	c.Text("why_not", &v.WhyNot)
+	store.List(c, "features", &v.Features)
+	c.Text("state", &v.State)
+	c.Text("resolution", &v.Resolution)
+	c.Ref("assignee", &v.Assignee)
+	c.Maybe("deadline", &v.Deadline)
+	store.List(c, "labels", &v.Labels)
+}
+
+func members() store.Table[Membership] {
+	return store.Table[Membership]{Name: "members", Bind: func(c *store.Columns, v *Membership) {
+		c.Key("campaign", &v.Campaign)
+		c.Key("account", &v.ID)
+		c.Float("membership", &v.Membership)
+		store.Int(c, "exchanges", &v.Exchanges)
+		store.Int(c, "tokens_input", &v.Tokens.Input)
+		store.Int(c, "tokens_output", &v.Tokens.Output)
+		store.Int(c, "tokens_reasoning", &v.Tokens.Reasoning)
+		c.Known("first", &v.First)
+		c.Known("last", &v.Last)
+		store.List(c, "evidence", &v.Evidence)
+		c.Derived("families", func() any { return familyBits(v.Families) })
+		c.Derived("hash", func() any { return v.hash() })
+	}}
+}
+
+func labels() store.Table[Label] {
+	return store.Table[Label]{Name: "labels", Bind: func(c *store.Columns, v *Label) {
+		c.Key("id", &v.ID)
+		c.Ref("campaign", &v.Campaign)
+		store.List(c, "accounts", &v.Accounts)
+		c.Bool("benign", &v.Benign)
+		c.Text("why", &v.Why)
+		c.Ref("author", &v.By)
+		c.Time("at", &v.At)
+	}}
 }

@@ -2,9 +2,11 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/store"
 )
 
 // Case is a person's work on a campaign or an account.
@@ -23,10 +25,17 @@ type Case struct {
 
 // PutCase stores a case: a new one when c.Revision is 0, else a change of that revision. It gives it as it is now.
 // ErrConflict when the Revision is not the stored one.
-func (s *Store) PutCase(ctx context.Context, c Case) (Case, error) { return Case{}, errNotBuilt }
+func (s *Store) PutCase(ctx context.Context, c Case) (Case, error) {
+	if err := errors.Join(oneOf("state", c.State, works()), oneOf("resolution", c.Resolution, resolutions())); err != nil {
+		return Case{}, err
+	}
+	return cases().Put(ctx, s.db, &c, c.ID, &c.Revision)
+}
 
 // GetCase gives one case.
-func (s *Store) GetCase(ctx context.Context, id string) (Case, error) { return Case{}, errNotBuilt }
+func (s *Store) GetCase(ctx context.Context, id string) (Case, error) {
+	return cases().Get(ctx, s.db, "WHERE id = ?", id)
+}
 
 // CaseQuery selects cases. An empty field selects all.
 type CaseQuery struct {
@@ -37,7 +46,12 @@ type CaseQuery struct {
 
 // ListCases gives cases: open ones by Due, those without one after, then resolved and closed ones, newest first.
 func (s *Store) ListCases(ctx context.Context, q CaseQuery) ([]Case, string, error) {
-	return nil, "", errNotBuilt
+	var w store.Where
+	store.In(&w, "state", q.State)
+	w.Equal("campaign", q.Campaign)
+	w.Equal("account", q.Account)
+	w.Equal("assignee", q.Assignee)
+	return cases().Page(ctx, s.db, w, store.Order{Name: "cases", Key: "urgency", ID: "id", Kind: "is"}, q.Page)
 }
 
 // Note is a remark on a case. Notes are not changed.
@@ -50,11 +64,15 @@ type Note struct {
 }
 
 // AddNote stores a note. ErrNotFound when there is no such case, ErrConflict when the note's id is taken.
-func (s *Store) AddNote(ctx context.Context, n Note) error { return errNotBuilt }
+func (s *Store) AddNote(ctx context.Context, n Note) error {
+	return s.db.Update(ctx, func(tx *store.DB) error { return notes().Insert(ctx, tx, n) })
+}
 
 // ListNotes gives the notes of a case, oldest first.
 func (s *Store) ListNotes(ctx context.Context, caseID string, p Page) ([]Note, string, error) {
-	return nil, "", errNotBuilt
+	var w store.Where
+	w.And("case_id = ?", caseID)
+	return notes().Page(ctx, s.db, w, store.Order{Name: "notes", Key: "at", ID: "id", Kind: "is"}, p)
 }
 
 // Notice is what an account holder was told.
@@ -74,11 +92,13 @@ type Notice struct {
 }
 
 // AddNotices stores notices in one transaction; ErrConflict when an id is taken.
-func (s *Store) AddNotices(ctx context.Context, n []Notice) error { return errNotBuilt }
+func (s *Store) AddNotices(ctx context.Context, n []Notice) error {
+	return s.db.Update(ctx, func(tx *store.DB) error { return notices().Insert(ctx, tx, n...) })
+}
 
 // GetNoticeByRef gives the newest notice with this appeal reference.
 func (s *Store) GetNoticeByRef(ctx context.Context, ref string) (Notice, error) {
-	return Notice{}, errNotBuilt
+	return notices().Get(ctx, s.db, "WHERE appeal_ref = ? AND appeal_ref <> '' ORDER BY at DESC, id DESC", ref)
 }
 
 // NoticeQuery selects notices. An empty field selects all.
@@ -89,7 +109,10 @@ type NoticeQuery struct {
 
 // ListNotices gives notices, newest first.
 func (s *Store) ListNotices(ctx context.Context, q NoticeQuery) ([]Notice, string, error) {
-	return nil, "", errNotBuilt
+	var w store.Where
+	w.Equal("account", q.Account)
+	w.Equal("decision", q.Decision)
+	return notices().Page(ctx, s.db, w, newest("at"), q.Page)
 }
 
 // The states of appeals.
@@ -123,12 +146,15 @@ type Appeal struct {
 // PutAppeal stores an appeal: a new one when a.Revision is 0, else a change of that revision. It gives it as it is now.
 // ErrConflict when the Revision is not the stored one, or when another appeal with this Ref is open or in review.
 func (s *Store) PutAppeal(ctx context.Context, a Appeal) (Appeal, error) {
-	return Appeal{}, errNotBuilt
+	if err := oneOf("state", a.State, []string{AppealOpen, AppealInReview, AppealUpheld, AppealOverturned, AppealWithdrawn}); err != nil {
+		return Appeal{}, err
+	}
+	return appeals().Put(ctx, s.db, &a, a.ID, &a.Revision)
 }
 
 // GetAppeal gives one appeal.
 func (s *Store) GetAppeal(ctx context.Context, id string) (Appeal, error) {
-	return Appeal{}, errNotBuilt
+	return appeals().Get(ctx, s.db, "WHERE id = ?", id)
 }
 
 // AppealQuery selects appeals. An empty field selects all.
@@ -140,7 +166,12 @@ type AppealQuery struct {
 
 // ListAppeals gives appeals: open ones and those in review by Due, then the others, newest first.
 func (s *Store) ListAppeals(ctx context.Context, q AppealQuery) ([]Appeal, string, error) {
-	return nil, "", errNotBuilt
+	var w store.Where
+	store.In(&w, "state", q.State)
+	w.Equal("account", q.Account)
+	w.Equal("ref", q.Ref)
+	w.Equal("decision", q.Decision)
+	return appeals().Page(ctx, s.db, w, store.Order{Name: "appeals", Key: "urgency", ID: "id", Kind: "is"}, q.Page)
 }
 
 // The kinds of Allow.
@@ -166,10 +197,17 @@ type Allow struct {
 
 // PutAllow stores an entry: a new one when a.Revision is 0, else a change of that revision. It gives it as it is now.
 // ErrConflict when the Revision is not the stored one.
-func (s *Store) PutAllow(ctx context.Context, a Allow) (Allow, error) { return Allow{}, errNotBuilt }
+func (s *Store) PutAllow(ctx context.Context, a Allow) (Allow, error) {
+	if err := oneOf("kind", a.Kind, []string{KindAllow, KindResearcher, KindEvaluator}); err != nil {
+		return Allow{}, err
+	}
+	return allows().Put(ctx, s.db, &a, a.ID, &a.Revision)
+}
 
 // GetAllow gives one entry.
-func (s *Store) GetAllow(ctx context.Context, id string) (Allow, error) { return Allow{}, errNotBuilt }
+func (s *Store) GetAllow(ctx context.Context, id string) (Allow, error) {
+	return allows().Get(ctx, s.db, "WHERE id = ?", id)
+}
 
 // AllowQuery selects entries. An empty field selects all.
 type AllowQuery struct {
@@ -181,10 +219,108 @@ type AllowQuery struct {
 
 // ListAllow gives entries, those that expire first at the top.
 func (s *Store) ListAllow(ctx context.Context, q AllowQuery) ([]Allow, string, error) {
-	return nil, "", errNotBuilt
+	var w store.Where
+	store.In(&w, "kind", q.Kind)
+	store.In(&w, "subject", q.Subject)
+	if q.InForce != nil {
+		w.And("expires > ? AND (revoked_at IS NULL OR revoked_at > ?)", q.InForce.UnixMilli(), q.InForce.UnixMilli())
+	}
+	return allows().Page(ctx, s.db, w, store.Order{Name: "allow", Key: "expires", ID: "id", Kind: "is"}, q.Page)
 }
 
 // AllowsInForce gives every entry that is neither expired nor revoked at now.
 func (s *Store) AllowsInForce(ctx context.Context, now time.Time) ([]Allow, error) {
-	return nil, errNotBuilt
+	at := now.UnixMilli()
+	return allows().All(ctx, s.db, "WHERE expires > ? AND (revoked_at IS NULL OR revoked_at > ?) ORDER BY expires, id", at, at)
+}
+
+func cases() store.Table[Case] {
+	return store.Table[Case]{Name: "cases", Bind: func(c *store.Columns, v *Case) {
+		c.Key("id", &v.ID)
+		store.Int(c, "revision", &v.Revision)
+		c.Ref("campaign", &v.Campaign)
+		c.Ref("account", &v.Account)
+		c.Text("state", &v.State)
+		c.Text("resolution", &v.Resolution)
+		c.Ref("assignee", &v.Assignee)
+		c.Time("opened", &v.Opened)
+		c.Maybe("due", &v.Due)
+		c.Maybe("closed", &v.Closed)
+		c.Derived("urgency", func() any {
+			since := v.Opened
+			if v.Closed != nil {
+				since = *v.Closed
+			}
+			return urgency(v.State != WorkResolved && v.State != WorkClosed, v.Due, since)
+		})
+	}}
+}
+
+func notes() store.Table[Note] {
+	return store.Table[Note]{Name: "notes", Bind: func(c *store.Columns, v *Note) {
+		c.Key("id", &v.ID)
+		c.Key("case_id", &v.Case)
+		c.Ref("author", &v.By)
+		c.Time("at", &v.At)
+		c.Text("says", &v.Text)
+	}}
+}
+
+func notices() store.Table[Notice] {
+	return store.Table[Notice]{Name: "notices", Bind: func(c *store.Columns, v *Notice) {
+		c.Key("id", &v.ID)
+		c.Ref("account", &v.Account)
+		c.Ref("verdict", &v.Verdict)
+		c.Ref("decision", &v.Decision)
+		c.Time("at", &v.At)
+		c.Text("reason", &v.Reason)
+		store.Named(c, "measure", &v.Measure)
+		c.Bool("automated", &v.Automated)
+		c.Text("scope", &v.Scope)
+		c.Text("says", &v.Text)
+		c.Time("expires", &v.Expires)
+		c.Ref("appeal_ref", &v.AppealRef)
+	}}
+}
+
+func appeals() store.Table[Appeal] {
+	return store.Table[Appeal]{Name: "appeals", Bind: func(c *store.Columns, v *Appeal) {
+		c.Key("id", &v.ID)
+		store.Int(c, "revision", &v.Revision)
+		c.Key("ref", &v.Ref)
+		c.Ref("account", &v.Account)
+		c.Ref("decision", &v.Decision)
+		c.Ref("verdict", &v.Verdict)
+		c.Text("contact", &v.Contact)
+		c.Text("says", &v.Text)
+		c.Time("at", &v.At)
+		c.Time("due", &v.Due)
+		c.Text("state", &v.State)
+		c.Ref("reviewer", &v.Reviewer)
+		c.Maybe("decided_at", &v.DecidedAt)
+		c.Text("reply", &v.Reply)
+		c.Bool("restored", &v.Restored)
+		c.Derived("urgency", func() any {
+			since := v.At
+			if v.DecidedAt != nil {
+				since = *v.DecidedAt
+			}
+			return urgency(v.State == AppealOpen || v.State == AppealInReview, &v.Due, since)
+		})
+	}}
+}
+
+func allows() store.Table[Allow] {
+	return store.Table[Allow]{Name: "allows", Bind: func(c *store.Columns, v *Allow) {
+		c.Key("id", &v.ID)
+		store.Int(c, "revision", &v.Revision)
+		c.Text("kind", &v.Kind)
+		c.Key("subject", &v.Subject)
+		c.Text("owner", &v.Owner)
+		c.Text("reason", &v.Reason)
+		c.Time("created", &v.Created)
+		c.Time("expires", &v.Expires)
+		c.Maybe("revoked_at", &v.RevokedAt)
+		c.Ref("revoked_by", &v.RevokedBy)
+	}}
 }
