@@ -128,7 +128,7 @@ func (a *Auth) describe(p api.Principal, u *catalog.User) *me {
 
 func (a *Auth) methods(ctx context.Context) (methods, error) {
 	n, err := a.o.Catalog.CountUsers(ctx, "")
-	m := methods{Password: !a.o.WithoutPasswords, Passkey: true, Setup: n == 0}
+	m := methods{Password: !a.o.WithoutPasswords, Passkey: a.passkeys != nil, Setup: n == 0}
 	if a.oidc != nil {
 		m.OIDC = a.oidc.name
 	}

@@ -32,7 +32,7 @@ func TestCrossSite(t *testing.T) {
 	}
 	c.with("Sec-Fetch-Site", "cross-site").refused("GET", "/accounts", nil, "cross_site")
 	r.client().with("Sec-Fetch-Site", "cross-site").refused("POST", "/session", map[string]any{"user": "viewer", "password": password}, "cross_site") // sign-in of the attacker's choice
-	c.with("Sec-Fetch-Site", "").with("Origin", r.server.URL).want("POST", "/cases", body, 201)
+	c.with("Sec-Fetch-Site", "").with("Origin", r.url).want("POST", "/cases", body, 201)
 	// A program says nothing of where it comes from.
 	c.program(api.ScopeProcess).want("POST", "/cases", body, 201)
 

@@ -15,7 +15,7 @@ import (
 
 // From the running site to the archive on disk, checked with the ledger's key alone; what a profile leaves out is not in it.
 func TestExport(t *testing.T) {
-	r := start(t)
+	r := start(t, func(o *office.Options) { o.Origin = "" })
 	r.people()
 	r.users[api.Analyst].want("POST", "/campaigns/c-one/decisions", draft(map[string]any{"text": "words for the holder"}), 201)
 	ref := r.users[api.Analyst].want("GET", "/notices?account="+account("c-one", 2), nil, 200).str("items", 0, "appeal_ref")

@@ -48,6 +48,7 @@ type rig struct {
 	rules   validator.Validator
 	users   map[api.Role]*client
 	public  string // key of the ledger
+	url     string // scheme and host: a name that leads to the server, or its address
 
 	ops     map[string]described
 	reached map[string]bool // operations that were answered as the contract says
@@ -181,7 +182,7 @@ func start(t testing.TB, change ...func(*office.Options)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := office.Options{Catalog: store, Board: r.board, Ledger: r.log, Site: site{}, Signer: signer, Secret: bytes.Repeat([]byte{7}, 32), Origin: r.server.URL,
+	o := office.Options{Catalog: store, Board: r.board, Ledger: r.log, Site: site{}, Signer: signer, Secret: bytes.Repeat([]byte{7}, 32), Origin: "https://example.com",
 		Keys: keys{store}, Sharing: r.recalls, Name: "Example", Version: "test", Rate: 10_000, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Checks: map[string]decide.Check{catalog.PolicyJudge: func(text []byte) (string, error) {
 			p, err := judge.Load(text)
@@ -196,6 +197,10 @@ func start(t testing.TB, change ...func(*office.Options)) *rig {
 	for _, f := range change {
 		f(&o)
 	}
+	if o.Origin == "" {
+		o.Origin = r.server.URL
+	}
+	r.url = o.Origin
 	if r.office, err = office.New(o); err != nil {
 		t.Fatal(err)
 	}
@@ -376,7 +381,7 @@ func (c *client) request(method, path string, body any) *http.Request {
 	if !strings.HasPrefix(path, "/appeal") {
 		path = "/api/v1" + path
 	}
-	req, err := http.NewRequestWithContext(c.r.t.Context(), method, c.r.server.URL+path, in)
+	req, err := http.NewRequestWithContext(c.r.t.Context(), method, c.r.url+path, in)
 	if err != nil {
 		c.r.t.Fatal(err)
 	}
