@@ -12,7 +12,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"slices"
 	"strings"
@@ -42,26 +41,13 @@ type Store struct{ db *store.DB }
 //go:embed schema
 var schemas embed.FS
 
-// tables is the schema, with its migrations.
-func tables() (store.Schema, error) {
-	files, err := fs.Sub(schemas, "schema")
-	if err != nil {
-		return store.Schema{}, fmt.Errorf("find the schema that the program carries: %w", err)
-	}
-	return store.Schema{Name: "palladium_catalog", Files: files}, nil
-}
-
 // Open opens the catalog, making the file or the tables where they are missing. An older schema is an error that tells
 // to migrate, unless migrate is set; a newer one is always an error.
 func Open(ctx context.Context, c Config, log *slog.Logger, migrate bool) (*Store, error) {
-	schema, err := tables()
-	if err != nil {
-		return nil, err
-	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	db, err := store.Open(ctx, store.Config{URL: c.URL, PasswordFile: c.PasswordFile, Connections: c.Connections}, schema, log, migrate)
+	db, err := store.Open(ctx, store.Config{URL: c.URL, PasswordFile: c.PasswordFile, Connections: c.Connections}, store.Schema{Name: "palladium_catalog", Files: schemas}, log, migrate)
 	if err != nil {
 		return nil, fmt.Errorf("open the catalog: %w", err)
 	}
