@@ -61,7 +61,7 @@ type Auth struct {
 	o        Options
 	secure   bool
 	passkeys *webauthn.WebAuthn // nil where the site has no name
-	oidc     *provider // nil when there is none
+	oidc     *provider          // nil when there is none
 	hashing  chan struct{}
 	decoy    string // hash of no password: an unknown user costs as long as a known one
 

@@ -109,7 +109,7 @@ func (a *Auth) startOIDC(q *api.Request) (*api.Answer, error) {
 	if a.oidc == nil {
 		return nil, api.NotFound("identity provider")
 	}
-	if err := a.slow(q, ""); err != nil {
+	if _, err := a.attempt(q, ""); err != nil { // what is begun is stored
 		return nil, err
 	}
 	found, err := a.oidc.reach(q.Context())

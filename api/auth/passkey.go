@@ -113,7 +113,7 @@ func (a *Auth) beginPasskey(q *api.Request) (*api.Answer, error) {
 	if err := a.named(); err != nil {
 		return nil, err
 	}
-	if err := a.slow(q, ""); err != nil {
+	if _, err := a.attempt(q, ""); err != nil { // what is begun is stored
 		return nil, err
 	}
 	options, data, err := a.passkeys.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
@@ -124,7 +124,8 @@ func (a *Auth) beginPasskey(q *api.Request) (*api.Answer, error) {
 }
 
 func (a *Auth) finishPasskey(q *api.Request) (*api.Answer, error) {
-	if err := a.slow(q, ""); err != nil {
+	succeeded, err := a.attempt(q, "")
+	if err != nil {
 		return nil, err
 	}
 	r, data, _, err := a.answered(q, ticketPasskey)
@@ -147,6 +148,7 @@ func (a *Auth) finishPasskey(q *api.Request) (*api.Answer, error) {
 		a.o.Log.Warn("sign-in by passkey failed", "request", q.ID)
 		return nil, failed()
 	}
+	succeeded()
 	keys, now := passkeysOf(&found), q.Now
 	for i := range keys {
 		if string(keys[i].Credential.ID) == string(used.ID) {

@@ -170,7 +170,7 @@ func TestAppealPageRefuses(t *testing.T) {
 	}
 	// Guessing ends soon, and what is there answers no more than what is not.
 	slowed := 0
-	for _, guess := range []string{"AP-AAAAA-AAAAA-AAAAA-AAAAA-AAAAAA", "..", "%2e%2e%2fetc%2fpasswd", "x", strings.Repeat("A", 300), "AP-BBBBB-AAAAA-AAAAA-AAAAA-AAAAAA", "1234567890", "1234567891",
+	for _, guess := range []string{"AP-AAAAA-AAAAA-AAAAA-AAAAA-AAAAAA", "%2e%2e%2fetc%2fpasswd", "x", strings.Repeat("A", 300), "AP-BBBBB-AAAAA-AAAAA-AAAAA-AAAAAA", "1234567890", "1234567891",
 		"1234567892", "1234567893", "1234567894", "1234567895", "1234567896", "1234567897", "1234567898"} {
 		switch status, body, _ := r.page(http.MethodGet, guess, nil); {
 		case status == http.StatusTooManyRequests:

@@ -378,7 +378,7 @@ func (c *client) request(method, path string, body any) *http.Request {
 		}
 		in = bytes.NewReader(data)
 	}
-	if !strings.HasPrefix(path, "/appeal") {
+	if !strings.HasPrefix(path, "/appeal/") {
 		path = "/api/v1" + path
 	}
 	req, err := http.NewRequestWithContext(c.r.t.Context(), method, c.r.url+path, in)
@@ -396,8 +396,12 @@ func (c *client) request(method, path string, body any) *http.Request {
 func (c *client) do(method, path string, body any) *reply {
 	c.r.t.Helper()
 	out := c.raw(method, path, body)
-	if out.status < 400 && c.r.ops != nil {
-		c.r.reached[c.r.operation(method, path)] = true
+	op := c.r.operation(method, path)
+	if op == "" { // no operation, so no form of the answer; that of problems is checked elsewhere
+		return out
+	}
+	if out.status < 400 {
+		c.r.reached[op] = true
 	}
 	resp := &http.Response{StatusCode: out.status, Header: out.header, Body: io.NopCloser(bytes.NewReader(out.body))}
 	if out.status == http.StatusNoContent || out.status == http.StatusFound || out.status == http.StatusNotModified {
