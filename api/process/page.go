@@ -214,10 +214,10 @@ func (p *Page) ours(r *http.Request) bool {
 	if err != nil {
 		return false
 	}
-	if p.d.o.Origin != "" {
-		return u.Scheme+"://"+u.Host == p.d.o.Origin
+	if scheme, host, ok := strings.Cut(p.d.o.Origin, "://"); ok {
+		return u.Scheme == scheme && api.SameHost(u.Host, host)
 	}
-	return u.Host == r.Host
+	return api.SameHost(u.Host, r.Host)
 }
 
 func (p *Page) form(w http.ResponseWriter, r *http.Request) (url.Values, error) {
