@@ -115,6 +115,9 @@ func (a *Auth) setUp(q *api.Request) (*api.Answer, error) {
 	if u.PasswordHash, err = a.hash(q.Context(), in.Password); err != nil {
 		return nil, err
 	}
+	if err := q.Record(api.Principal{ID: u.ID, Name: u.Name, Role: api.Role(u.Role)}); err != nil {
+		return nil, err
+	}
 	err = q.Update(func(ctx context.Context, tx *catalog.Store) (*catalog.Event, error) {
 		if _, err := tx.TakeTicket(ctx, kind, ticket.ID, q.Now); err != nil {
 			return nil, failed()

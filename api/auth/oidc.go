@@ -237,6 +237,9 @@ func (a *Auth) subject(q *api.Request, id *oidc.IDToken) (catalog.User, error) {
 		}
 	}
 	u = catalog.User{ID: newID("u_"), Name: name, Email: claims.Email, Role: role, Subject: subject, Handle: handle(), Created: q.Now}
+	if err := q.Record(api.Principal{ID: u.ID, Name: u.Name, Role: api.Role(u.Role)}); err != nil {
+		return u, err
+	}
 	put, err := a.o.Catalog.PutUser(q.Context(), u)
 	if errors.Is(err, catalog.ErrConflict) { // a local user has the name
 		u.Name = name + " (" + a.oidc.name + ")"
