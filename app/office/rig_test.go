@@ -152,6 +152,9 @@ func (k keys) Rotate(ctx context.Context, now time.Time, id string, _ time.Durat
 // start opens an office. change may alter its options.
 func start(t testing.TB, change ...func(*office.Options)) *rig {
 	t.Helper()
+	if alone, ok := t.(*testing.T); ok {
+		alone.Parallel() // most of the time is waiting for the ledger
+	}
 	ctx := t.Context()
 	store, err := catalog.Open(ctx, catalog.Config{URL: filepath.Join(t.TempDir(), "catalog.db")}, slog.New(slog.DiscardHandler), true)
 	if err != nil {
