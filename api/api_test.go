@@ -61,6 +61,21 @@ func TestClientIP(t *testing.T) {
 	}
 }
 
+func TestSameHost(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"palladium.example.com", "Palladium.example.com", true}, {"palladium.example.com", "evil.example.com", false},
+		{"127.0.0.1:8090", "localhost:8090", true}, {"127.0.0.1:8090", "[::1]:8090", true}, {"127.0.0.1:8090", "localhost:8091", false},
+		{"127.0.0.1:8090", "localhost.evil.example:8090", false}, {"127.0.0.1:8090", "evil.example:8090", false}, {"palladium.example.com", "localhost", false},
+	} {
+		if got := SameHost(c.a, c.b); got != c.want {
+			t.Errorf("%s, %s: %v", c.a, c.b, got)
+		}
+	}
+}
+
 func TestLimiter(t *testing.T) {
 	l, now := NewLimiter(1, 3), time.Now()
 	for range 3 {

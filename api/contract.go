@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -186,7 +187,10 @@ func (o *operation) pattern() string {
 // checkParams checks all parameters of r. A parameter that the contract does not name, or that is given twice, is refused.
 func (o *operation) checkParams(r *http.Request) *Problem {
 	var wrong []Field
-	query := r.URL.Query()
+	query, err := url.ParseQuery(r.URL.RawQuery) // r.URL.Query drops what it cannot read
+	if err != nil {
+		return BadRequest("the query cannot be read: escape ; and %% in it")
+	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		switch known := slices.ContainsFunc(o.params, func(p parameter) bool { return p.in == "query" && p.name == name }); {
 		case !known:

@@ -21,10 +21,27 @@ func Harden(h http.Header) {
 
 // checkHost refuses requests that mean another site: a name of somebody else's that leads here would make their page ours.
 func (s *Server) checkHost(r *http.Request) error {
-	if s.origin == nil || strings.EqualFold(r.Host, s.origin.Host) {
+	if s.origin == nil || SameHost(s.origin.Host, r.Host) {
 		return nil
 	}
 	return &Problem{Status: http.StatusMisdirectedRequest, Code: "misdirected", Detail: "this site is reached as " + s.origin.Scheme + "://" + s.origin.Host}
+}
+
+// SameHost reports whether two hosts, with their ports, are one. All names of this machine for itself are.
+func SameHost(a, b string) bool {
+	return strings.EqualFold(loopback(a), loopback(b))
+}
+
+func loopback(host string) string {
+	name, port, err := net.SplitHostPort(host)
+	if err != nil {
+		name = host
+	}
+	addr, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	if strings.EqualFold(name, "localhost") || err == nil && addr.IsLoopback() {
+		return "localhost:" + port
+	}
+	return host
 }
 
 // checkOrigin refuses what a page of another site makes a browser send. Browsers say where a request comes from in
@@ -59,7 +76,7 @@ func (s *Server) ours(r *http.Request, origin string) bool {
 		return false
 	}
 	if s.origin != nil {
-		return u.Scheme == s.origin.Scheme && strings.EqualFold(u.Host, s.origin.Host)
+		return u.Scheme == s.origin.Scheme && SameHost(u.Host, s.origin.Host)
 	}
 	return strings.EqualFold(u.Host, r.Host)
 }

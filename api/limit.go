@@ -25,6 +25,12 @@ func NewLimiter(perSecond float64, burst int) *Limiter {
 
 // Wait counts one event of the caller and returns zero, or how long the caller has to wait; it is then not counted.
 func (l *Limiter) Wait(caller string, now time.Time) time.Duration {
+	wait, _ := l.Take(caller, now)
+	return wait
+}
+
+// Take does as Wait, and returns what takes the counting back, for events that turn out to be good.
+func (l *Limiter) Take(caller string, now time.Time) (wait time.Duration, back func()) {
 	one, ok := l.seen.Get(caller)
 	if !ok {
 		one = rate.NewLimiter(l.rate, l.burst)
@@ -33,11 +39,11 @@ func (l *Limiter) Wait(caller string, now time.Time) time.Duration {
 		}
 	}
 	r := one.ReserveN(now, 1)
-	wait := r.DelayFrom(now)
-	if wait > 0 {
-		r.CancelAt(now)
+	back = func() { r.CancelAt(now) }
+	if wait = r.DelayFrom(now); wait > 0 {
+		back()
 	}
-	return wait
+	return wait, back
 }
 
 // Full reports how long the caller has to wait for the next event, without counting one.

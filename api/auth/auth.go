@@ -60,8 +60,8 @@ type Options struct {
 type Auth struct {
 	o        Options
 	secure   bool
-	passkeys *webauthn.WebAuthn
-	oidc     *provider // nil when there is none
+	passkeys *webauthn.WebAuthn // nil where the site has no name
+	oidc     *provider          // nil when there is none
 	hashing  chan struct{}
 	decoy    string // hash of no password: an unknown user costs as long as a known one
 
@@ -94,9 +94,11 @@ func New(o Options) (*Auth, error) {
 	}
 	a := &Auth{o: o, secure: u.Scheme == "https", hashing: make(chan struct{}, 2),
 		perIP: api.NewLimiter(0.5, 20), perName: api.NewLimiter(0.1, 20), perPair: api.NewLimiter(1.0/15, 5)}
-	a.passkeys, err = webauthn.New(&webauthn.Config{RPID: u.Hostname(), RPDisplayName: "Palladium", RPOrigins: []string{u.Scheme + "://" + u.Host}})
-	if err != nil {
-		return nil, fmt.Errorf("set up passkeys for %s: %w", o.Origin, err)
+	if _, err := netip.ParseAddr(u.Hostname()); err != nil { // a passkey belongs to a name, never to an address
+		a.passkeys, err = webauthn.New(&webauthn.Config{RPID: u.Hostname(), RPDisplayName: "Palladium", RPOrigins: []string{u.Scheme + "://" + u.Host}})
+		if err != nil {
+			return nil, fmt.Errorf("set up passkeys for %s: %w", o.Origin, err)
+		}
 	}
 	if o.OIDC != nil {
 		if a.oidc, err = newProvider(o, u); err != nil {

@@ -11,18 +11,29 @@ import (
 	"github.com/palladium-guard/palladium/store/catalog"
 )
 
-// slow makes those wait who try too often, by address, by name, and by both together.
-func (a *Auth) slow(q *api.Request, name string) error {
+// attempt counts an attempt to prove who one is, by address, by name and by both together, and makes those wait who had too
+// many. Attempts that succeed are taken back: only failures slow anybody down.
+func (a *Auth) attempt(q *api.Request, name string) (good func(), err error) {
 	ip, name, now := api.ClientIP(q.Request, a.o.Proxies), strings.ToLower(name), time.Now()
-	var wait time.Duration
-	wait = max(wait, a.perIP.Wait(ip, now))
+	var longest time.Duration
+	var backs []func()
+	take := func(l *api.Limiter, who string) {
+		wait, back := l.Take(who, now)
+		longest, backs = max(longest, wait), append(backs, back)
+	}
+	take(a.perIP, ip)
 	if name != "" {
-		wait = max(wait, a.perName.Wait(name, now), a.perPair.Wait(ip+"|"+name, now))
+		take(a.perName, name)
+		take(a.perPair, ip+"|"+name)
 	}
-	if wait > 0 {
-		return api.TooMany(wait)
+	if longest > 0 {
+		return nil, api.TooMany(longest)
 	}
-	return nil
+	return func() {
+		for _, back := range backs {
+			back()
+		}
+	}, nil
 }
 
 func (a *Auth) signIn(q *api.Request) (*api.Answer, error) {
@@ -34,7 +45,8 @@ func (a *Auth) signIn(q *api.Request) (*api.Answer, error) {
 	if err := q.Decode(&in); err != nil {
 		return nil, err
 	}
-	if err := a.slow(q, in.User); err != nil {
+	succeeded, err := a.attempt(q, in.User)
+	if err != nil {
 		return nil, err
 	}
 	u, err := a.o.Catalog.GetUserByName(q.Context(), in.User)
@@ -51,12 +63,14 @@ func (a *Auth) signIn(q *api.Request) (*api.Answer, error) {
 	}
 	if len(u.TOTP) > 0 {
 		if in.TOTP == "" {
+			succeeded()
 			return nil, &api.Problem{Status: http.StatusUnauthorized, Code: "totp_required", Detail: "send the one-time code too"}
 		}
 		if u.TOTPStep, err = a.checkCode(&u, u.TOTP, in.TOTP, q.Now); err != nil {
 			return nil, err
 		}
 	}
+	succeeded()
 	return a.welcome(q, u, "password")
 }
 
@@ -70,7 +84,8 @@ func (a *Auth) setUp(q *api.Request) (*api.Answer, error) {
 	if err := q.Decode(&in); err != nil {
 		return nil, err
 	}
-	if err := a.slow(q, ""); err != nil {
+	succeeded, err := a.attempt(q, "")
+	if err != nil {
 		return nil, err
 	}
 	kind := ticketInvitation
@@ -84,6 +99,7 @@ func (a *Auth) setUp(q *api.Request) (*api.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	succeeded()
 	u := catalog.User{ID: newID("u_"), Name: strings.TrimSpace(in.User), Role: string(api.Admin), Handle: handle(), Created: q.Now}
 	if kind == ticketBootstrap && u.Name == "" {
 		return nil, api.BadRequest("user is missing: say what the first administrator signs in with")
@@ -97,6 +113,9 @@ func (a *Auth) setUp(q *api.Request) (*api.Answer, error) {
 		return nil, err
 	}
 	if u.PasswordHash, err = a.hash(q.Context(), in.Password); err != nil {
+		return nil, err
+	}
+	if err := q.Record(api.Principal{ID: u.ID, Name: u.Name, Role: api.Role(u.Role)}); err != nil {
 		return nil, err
 	}
 	err = q.Update(func(ctx context.Context, tx *catalog.Store) (*catalog.Event, error) {
@@ -147,14 +166,19 @@ func (a *Auth) confirmed(q *api.Request, password string) (catalog.User, error) 
 	if err != nil {
 		return u, err
 	}
-	if err := a.slow(q, u.Name); err != nil {
+	succeeded, err := a.attempt(q, u.Name)
+	if err != nil {
 		return u, err
 	}
 	good, err := a.check(q.Context(), password, u.PasswordHash)
-	if err == nil && !good {
-		err = api.Forbidden("the password is wrong")
+	switch {
+	case err != nil:
+		return u, err
+	case !good:
+		return u, api.Forbidden("the password is wrong")
 	}
-	return u, err
+	succeeded()
+	return u, nil
 }
 
 // change stores what somebody changed about their own way in, and ends their other sessions.

@@ -109,7 +109,7 @@ func (a *Auth) startOIDC(q *api.Request) (*api.Answer, error) {
 	if a.oidc == nil {
 		return nil, api.NotFound("identity provider")
 	}
-	if err := a.slow(q, ""); err != nil {
+	if _, err := a.attempt(q, ""); err != nil { // what is begun is stored
 		return nil, err
 	}
 	found, err := a.oidc.reach(q.Context())
@@ -237,6 +237,9 @@ func (a *Auth) subject(q *api.Request, id *oidc.IDToken) (catalog.User, error) {
 		}
 	}
 	u = catalog.User{ID: newID("u_"), Name: name, Email: claims.Email, Role: role, Subject: subject, Handle: handle(), Created: q.Now}
+	if err := q.Record(api.Principal{ID: u.ID, Name: u.Name, Role: api.Role(u.Role)}); err != nil {
+		return u, err
+	}
 	put, err := a.o.Catalog.PutUser(q.Context(), u)
 	if errors.Is(err, catalog.ErrConflict) { // a local user has the name
 		u.Name = name + " (" + a.oidc.name + ")"

@@ -61,6 +61,14 @@ func passkeysOf(u *catalog.User) (keys []passkey) {
 func quote(b []byte) (json.RawMessage, error)         { return json.Marshal(b) }
 func unquote(m json.RawMessage) (b []byte, err error) { return b, json.Unmarshal(m, &b) }
 
+// named refuses passkeys where the site is reached by an address.
+func (a *Auth) named() error {
+	if a.passkeys == nil {
+		return api.Conflict("passkeys belong to a name, and this site is reached by an address: give it a name")
+	}
+	return nil
+}
+
 // ask keeps what the browser's answer will be checked against, and returns the ceremony.
 func (a *Auth) ask(q *api.Request, kind, user string, data *webauthn.SessionData, options any) (*api.Answer, error) {
 	text, err := json.Marshal(data)
@@ -102,7 +110,10 @@ func (a *Auth) answered(q *api.Request, kind string) (r reply, data webauthn.Ses
 }
 
 func (a *Auth) beginPasskey(q *api.Request) (*api.Answer, error) {
-	if err := a.slow(q, ""); err != nil {
+	if err := a.named(); err != nil {
+		return nil, err
+	}
+	if _, err := a.attempt(q, ""); err != nil { // what is begun is stored
 		return nil, err
 	}
 	options, data, err := a.passkeys.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
@@ -113,7 +124,8 @@ func (a *Auth) beginPasskey(q *api.Request) (*api.Answer, error) {
 }
 
 func (a *Auth) finishPasskey(q *api.Request) (*api.Answer, error) {
-	if err := a.slow(q, ""); err != nil {
+	succeeded, err := a.attempt(q, "")
+	if err != nil {
 		return nil, err
 	}
 	r, data, _, err := a.answered(q, ticketPasskey)
@@ -136,6 +148,7 @@ func (a *Auth) finishPasskey(q *api.Request) (*api.Answer, error) {
 		a.o.Log.Warn("sign-in by passkey failed", "request", q.ID)
 		return nil, failed()
 	}
+	succeeded()
 	keys, now := passkeysOf(&found), q.Now
 	for i := range keys {
 		if string(keys[i].Credential.ID) == string(used.ID) {
@@ -149,6 +162,9 @@ func (a *Auth) finishPasskey(q *api.Request) (*api.Answer, error) {
 }
 
 func (a *Auth) beginRegistration(q *api.Request) (*api.Answer, error) {
+	if err := a.named(); err != nil {
+		return nil, err
+	}
 	u, err := a.o.Catalog.GetUser(q.Context(), q.By.ID)
 	if err != nil {
 		return nil, err

@@ -103,7 +103,8 @@ func (a *Auth) confirmTOTP(q *api.Request) (*api.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.slow(q, u.Name); err != nil {
+	succeeded, err := a.attempt(q, u.Name)
+	if err != nil {
 		return nil, err
 	}
 	ticket, err := a.o.Catalog.PeekTicket(q.Context(), ticketTOTP, digest(ticketTOTP+u.ID), q.Now)
@@ -121,6 +122,7 @@ func (a *Auth) confirmTOTP(q *api.Request) (*api.Answer, error) {
 	if err != nil {
 		return nil, &api.Problem{Status: http.StatusBadRequest, Code: "bad_request", Detail: "the code is wrong: is the clock of the device right?"}
 	}
+	succeeded()
 	u.TOTP, u.TOTPStep = sealed, step
 	if err := a.o.Catalog.DropTickets(q.Context(), ticketTOTP, u.ID); err != nil {
 		return nil, err

@@ -252,7 +252,8 @@ func (d *Desk) proofs(m *dossier.Material, indices map[int64]bool) error {
 		} else if err != nil {
 			return err
 		}
-		m.Ledger.Entries = append(m.Ledger.Entries, dossier.Entry{Index: p.Index, Type: p.Entry.Type, Statement: body, Proof: proof})
+		m.Ledger.Entries = append(m.Ledger.Entries, dossier.Entry{Index: p.Index, Type: p.Entry.Type, Statement: body, Proof: proof,
+			Staff: p.Entry.Type == api.KindAct || p.Entry.Type == api.KindRead})
 	}
 	return nil
 }

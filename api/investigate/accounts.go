@@ -58,14 +58,14 @@ func (d *Desk) listMembers(q *api.Request) (*api.Answer, error) {
 		out[i] = member{ID: m.ID, Membership: m.Membership, Exchanges: m.Exchanges, Tokens: m.Tokens, First: some(m.First), Last: some(m.Last), Families: m.Families}
 		at[m.ID] = &out[i]
 	}
-	if err := d.fill(q.Context(), query.Campaign, ids, at, q.Now); err != nil {
+	if err := d.fill(q.Context(), ids, at, q.Now); err != nil {
 		return nil, err
 	}
 	return api.OK(total[member]{api.NewPage(out, next), all})
 }
 
 // fill adds what the catalog knows of the accounts beyond their membership.
-func (d *Desk) fill(ctx context.Context, campaign string, ids []string, at map[string]*member, now time.Time) error {
+func (d *Desk) fill(ctx context.Context, ids []string, at map[string]*member, now time.Time) error {
 	if len(ids) == 0 {
 		return nil
 	}
@@ -78,7 +78,7 @@ func (d *Desk) fill(ctx context.Context, campaign string, ids []string, at map[s
 			m.Organization, m.Plan, m.Relation = a.Organization, a.Plan, a.Relation
 		}
 	}
-	verdicts, _, err := d.catalog.ListVerdicts(ctx, catalog.VerdictQuery{Page: catalog.Page{Limit: 1000}, Campaign: campaign, Accounts: ids, InForce: &now})
+	verdicts, _, err := d.catalog.ListVerdicts(ctx, catalog.VerdictQuery{Page: catalog.Page{Limit: 1000}, Accounts: ids, InForce: &now})
 	if err != nil {
 		return err
 	}

@@ -184,6 +184,9 @@ func (p *Page) take(w http.ResponseWriter, r *http.Request, n *catalog.Notice, i
 	}
 	text, contact := strings.TrimSpace(form.Get("text")), strings.TrimSpace(form.Get("contact"))
 	switch {
+	case !p.open(n, a) && a != nil: // two clicks
+		http.Redirect(w, r, "/appeal/"+n.AppealRef, http.StatusSeeOther)
+		return
 	case !p.open(n, a):
 		p.show(w, r, n, http.StatusConflict, "", "")
 		return
@@ -194,7 +197,7 @@ func (p *Page) take(w http.ResponseWriter, r *http.Request, n *catalog.Notice, i
 	now := p.d.o.Now().UTC()
 	made := catalog.Appeal{ID: "ap_" + strings.ToLower(rand.Text()[:20]), Ref: n.AppealRef, Account: n.Account, Decision: n.Decision, Verdict: n.Verdict,
 		Contact: contact, Text: text, At: now, Due: now.Add(p.d.o.Review), State: catalog.AppealOpen}
-	if err := p.store(r.Context(), "appeal.made", made); err != nil && !errors.Is(err, catalog.ErrConflict) { // two clicks
+	if err := p.store(r.Context(), "appeal.made", made); err != nil && !errors.Is(err, catalog.ErrConflict) { // two clicks at once
 		p.broken(w, err)
 		return
 	}
@@ -211,10 +214,10 @@ func (p *Page) ours(r *http.Request) bool {
 	if err != nil {
 		return false
 	}
-	if p.d.o.Origin != "" {
-		return u.Scheme+"://"+u.Host == p.d.o.Origin
+	if scheme, host, ok := strings.Cut(p.d.o.Origin, "://"); ok {
+		return u.Scheme == scheme && api.SameHost(u.Host, host)
 	}
-	return u.Host == r.Host
+	return api.SameHost(u.Host, r.Host)
 }
 
 func (p *Page) form(w http.ResponseWriter, r *http.Request) (url.Values, error) {

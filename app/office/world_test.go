@@ -30,8 +30,11 @@ func group(name string, stage palladium.Stage, accounts int) palladium.Campaign 
 	for i := range accounts {
 		id := account(name, i)
 		c.Accounts = append(c.Accounts, palladium.Member{ID: id, Membership: 0.95})
-		c.Detail.Members = append(c.Detail.Members, palladium.MemberDetail{ID: id, Exchanges: 100, Tokens: palladium.Tokens{Output: 5000}, First: at, Last: at.Add(time.Hour),
-			Evidence: []palladium.Evidence{{Family: palladium.Network, Says: "comes from a shared network", Accounts: 9, Weight: 5}}})
+		own := []palladium.Evidence{{Family: palladium.Network, Says: "comes from a shared network", Accounts: 9, Weight: 5}}
+		if i%2 == 0 {
+			own = append(own, palladium.Evidence{Family: palladium.Template, Says: "shares wording", Accounts: 9, Weight: 3})
+		}
+		c.Detail.Members = append(c.Detail.Members, palladium.MemberDetail{ID: id, Exchanges: 100, Tokens: palladium.Tokens{Output: 5000}, First: at, Last: at.Add(time.Hour), Evidence: own})
 		if len(c.Detail.Links) < 4000 {
 			c.Detail.Links = append(c.Detail.Links, palladium.Link{Account: id, Token: fmt.Sprintf("network %04x", i%5), Family: palladium.Network, Weight: 5})
 			if i%2 == 0 {

@@ -80,7 +80,7 @@ func contents(m *Material, p Profile, names *Pseudonyms) ([]file, error) {
 	}
 	for _, e := range m.Ledger.Entries {
 		out = append(out, file{proofName(e.Index), e.Proof})
-		if p != Partner && e.Statement != nil {
+		if e.Statement != nil && r.shows(&e) {
 			out = append(out, file{statementName(e.Index), e.Statement})
 		}
 	}

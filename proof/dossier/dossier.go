@@ -125,6 +125,7 @@ type Entry struct {
 	Type      string
 	Statement []byte // nil when it was erased
 	Proof     []byte // C2SP tlog-proof with the entry in its extra line
+	Staff     bool   // it says which member of the staff did or read something
 }
 
 // Claim says in one sentence what is said of a campaign. It holds no name.

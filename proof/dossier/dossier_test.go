@@ -58,7 +58,7 @@ func sample(accounts int) *Material {
 		History: []Act{{At: at, Kind: "decision.made", By: "u_anna by token:t_1", LedgerIndex: 7}},
 		Rates:   []Rate{{Name: "false_act", Says: "benign groups acted on", Stated: 0.01, N: 0, High: 1}},
 		Ledger: Ledger{Key: "example.com/log+12345678", Checkpoint: []byte("example.com/log\n9\n"),
-			Entries: []Entry{{7, "palladium/verdict/v1", []byte(`{"account":"acct-secret-000001"}`), []byte("proof 7")}}},
+			Entries: []Entry{{Index: 7, Type: "palladium/verdict/v1", Statement: []byte(`{"account":"acct-secret-000001"}`), Proof: []byte("proof 7")}}},
 	}
 	for i := range accounts {
 		id := fmt.Sprintf("acct-secret-%06d", i)
@@ -133,6 +133,22 @@ func TestLeftOut(t *testing.T) {
 					t.Errorf("%s lacks %q", p, s)
 				}
 			}
+		}
+	}
+}
+
+// A statement that names staff is in the internal dossier alone; its proof is in all.
+func TestStatementsOfStaff(t *testing.T) {
+	m := sample(3)
+	m.Ledger.Entries = append(m.Ledger.Entries, Entry{Index: 8, Type: "x", Statement: []byte(`{"decided_by":"u_anna"}`), Proof: []byte("proof 8")},
+		Entry{Index: 9, Type: "x", Statement: []byte(`{"read_by":"u_unknown"}`), Proof: []byte("proof 9"), Staff: true})
+	for p, want := range map[Profile]int{Internal: 3, Agency: 1, Partner: 0} {
+		data := string(made(t, m, p))
+		if got := strings.Count(data, ".statement") / 3; got != want { // manifest, local header, directory
+			t.Errorf("%s: %d statements instead of %d", p, got, want)
+		}
+		if !strings.Contains(data, "proof 8") || !strings.Contains(data, "proof 9") || p != Internal && strings.Contains(data, "u_unknown") {
+			t.Errorf("%s: proofs or names", p)
 		}
 	}
 }

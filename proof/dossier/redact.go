@@ -1,6 +1,7 @@
 package dossier
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -29,7 +30,7 @@ func Profiles() []Profile { return []Profile{Internal, Partner, Agency} }
 // LeftOut returns what a profile leaves out, in words.
 func (p Profile) LeftOut() []string {
 	agency := []string{
-		"names of staff: they are numbered instead",
+		"names of staff: they are numbered instead; statements of the ledger that name staff, their proofs stay",
 		"thresholds: the ranges of benign groups, the policy's rules and what would clear the campaign",
 		"benign groups of other customers",
 		"what account holders wrote in appeals, and the replies",
@@ -152,6 +153,23 @@ func (r *redactor) person(by string) string {
 		r.staff[by] = fmt.Sprintf("person %d", len(r.staff)+1)
 	}
 	return r.staff[by]
+}
+
+// shows reports whether the profile shows the text of a statement. A statement cannot be shortened: it would no longer be the
+// one that the ledger has.
+func (r *redactor) shows(e *Entry) bool {
+	switch {
+	case r.profile == Internal:
+		return true
+	case r.profile == Partner || e.Staff:
+		return false
+	}
+	for id := range r.staff {
+		if bytes.Contains(e.Statement, []byte(id)) {
+			return false
+		}
+	}
+	return true
 }
 
 // only returns v in the internal profile, else its zero value.
