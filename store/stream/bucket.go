@@ -28,7 +28,7 @@ func (s *Stream) keys(ctx context.Context, of string) (jetstream.KeyValue, error
 	name := s.bucket(of)
 	kv, err := s.js.KeyValue(ctx, name)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		kv, err = s.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, Description: of + " of palladium", History: 1, Replicas: s.config.Replicas, Storage: jetstream.FileStorage})
+		kv, err = s.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, Description: of + " of palladium", History: 1, Replicas: s.config.copies(), Storage: jetstream.FileStorage})
 		if errors.Is(err, jetstream.ErrBucketExists) {
 			kv, err = s.js.KeyValue(ctx, name)
 		}
