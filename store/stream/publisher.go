@@ -421,6 +421,10 @@ func (p *Publisher) rewind(then time.Time) {
 func (p *Publisher) fault(err error) {
 	p.trouble = err
 	p.poke()
+	select {
+	case p.stream.nudge <- struct{}{}:
+	default:
+	}
 }
 
 // refuse notes that f was not taken.

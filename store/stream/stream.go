@@ -35,6 +35,7 @@ type Stream struct {
 	conn   *nats.Conn
 	js     jetstream.JetStream
 	end    chan struct{} // closed by Close
+	nudge  chan struct{} // has tend look at once; holds one
 	work   sync.WaitGroup
 
 	mu         sync.Mutex
@@ -69,8 +70,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Stream, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Stream{config: c, log: log, end: make(chan struct{}), buckets: map[string]jetstream.KeyValue{}}
-	s.state.Store(&state{err: errors.New("not seen yet")})
+	s := newStream(c, log)
 	if c.URL == "" {
 		if s.node, err = newNode(c, log); err != nil {
 			return nil, err
@@ -83,12 +83,18 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Stream, error) {
 		return nil, err
 	}
 	if s.node != nil && c.Cluster.Name == "" {
-		if err := s.ensure(ctx); err != nil {
+		if err := s.arrange(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("open the stream: %w", err), s.Close())
 		}
 	}
 	s.work.Go(s.tend)
 	return s, nil
+}
+
+func newStream(c Config, log *slog.Logger) *Stream {
+	s := &Stream{config: c, log: log, end: make(chan struct{}), nudge: make(chan struct{}, 1), buckets: map[string]jetstream.KeyValue{}}
+	s.state.Store(&state{err: errors.New("not seen yet")})
+	return s
 }
 
 // connect makes the connection, which looks for the servers for as long as it is not closed.
@@ -205,7 +211,7 @@ const ticks = 1 << 20
 
 // ensure makes the observations' stream where it is not there. What the configuration says of its limits is set once: other
 // processes may have been told otherwise.
-func (s *Stream) ensure(ctx context.Context) error {
+func (s *Stream) ensure(ctx context.Context) (*jetstream.StreamInfo, error) {
 	have, err := s.js.Stream(ctx, s.streamName())
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		have, err = s.js.CreateStream(ctx, s.wanted())
@@ -214,16 +220,15 @@ func (s *Stream) ensure(ctx context.Context) error {
 		}
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !s.limited {
 		if have, err = s.limit(ctx, have); err != nil {
-			return fmt.Errorf("set the limits of the stream: %w", err)
+			return nil, fmt.Errorf("set the limits of the stream: %w", err)
 		}
 		s.limited = true
 	}
-	s.saw(have.CachedInfo())
-	return nil
+	return have.CachedInfo(), nil
 }
 
 // wanted is the observations' stream as it is made.
@@ -270,6 +275,10 @@ func (s *Stream) tend() {
 		case <-s.end:
 			return
 		case <-time.After(wait):
+		case <-s.nudge:
+			if s.wait(context.Background(), 100*time.Millisecond) != nil { // not all the time
+				return
+			}
 		}
 		err := s.look()
 		wait = 3 * time.Second
@@ -305,7 +314,22 @@ func (s *Stream) look() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	return s.ensure(ctx)
+	return s.arrange(ctx)
+}
+
+// arrange makes all that is missing on the servers, before somebody waits for it, and notes how the stream is.
+func (s *Stream) arrange(ctx context.Context) error {
+	info, err := s.ensure(ctx)
+	if err != nil {
+		return err
+	}
+	for _, of := range []string{tables, leases, budgets} {
+		if _, err := s.keys(ctx, of); err != nil {
+			return err
+		}
+	}
+	s.saw(info)
+	return nil
 }
 
 func text(err error) string {

@@ -45,8 +45,10 @@ func TestMemoryBounds(t *testing.T) {
 	if !m.Add(Head{Instance: 1, Number: 1 << 40}) || m.Add(Head{Instance: 1, Number: 1 << 40}) || !m.Add(Head{Instance: 1, Number: 1<<40 - 1}) {
 		t.Error("a leap is not followed")
 	}
-	if !m.Add(Head{}) || !m.Add(Head{}) {
-		t.Error("what has no publisher is not new")
+	for range 2 {
+		if !m.Add(Head{}) {
+			t.Error("what has no publisher is not new")
+		}
 	}
 	for i := range uint64(3 * mostHeard) {
 		m.Add(Head{Instance: i + 5, Number: 1})
