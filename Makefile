@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 DATA      ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-api bench-ledger bench-hash conformance eval fit clean
+.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-api bench-stream bench-ledger bench-hash conformance eval fit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -79,6 +79,11 @@ bench-api: ## the slowest of a hundred answers of the operator's API: 10,000 cam
 
 bench-ledger: ## durable ledger entries a second
 	$(GO) test ./proof/ledger/tlog -run '^$$' -bench Append -benchtime 50000x
+
+bench-stream: ## observations a second through the embedded stream, and what each costs
+	$(GO) test ./store/stream -run '^$$' -bench Stream/plain -benchtime 2000000x
+	$(GO) test ./store/stream -run '^$$' -bench Stream/always -benchtime 50000x
+	$(GO) test ./store/stream -run '^$$' -bench Encoding
 
 bench-hash: ## compare hashing with openssl and the Python reference
 	conformance/oms/bench

@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -28,7 +29,7 @@ func (s *Stream) keys(ctx context.Context, of string) (jetstream.KeyValue, error
 	name := s.bucket(of)
 	kv, err := s.js.KeyValue(ctx, name)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		kv, err = s.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, Description: of + " of palladium", History: 1, Replicas: s.config.Replicas, Storage: jetstream.FileStorage})
+		kv, err = s.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, Description: of + " of palladium", History: 1, Replicas: s.config.copies(), Storage: jetstream.FileStorage})
 		if errors.Is(err, jetstream.ErrBucketExists) {
 			kv, err = s.js.KeyValue(ctx, name)
 		}
@@ -42,9 +43,24 @@ func (s *Stream) keys(ctx context.Context, of string) (jetstream.KeyValue, error
 	return kv, nil
 }
 
+// with does what on a bucket. Where nobody answers for it, as while a cluster chooses who does, nothing was done, and it is
+// tried again until ctx ends. A bucket that answers with errors is looked for anew the next time.
+func (s *Stream) with(ctx context.Context, of string, what func(context.Context, jetstream.KeyValue) error) error {
+	for {
+		kv, err := s.keys(ctx, of)
+		if err == nil {
+			err = what(ctx, kv)
+		}
+		s.lose(of, err)
+		if !errors.Is(err, nats.ErrNoResponders) || s.wait(ctx, 50*time.Millisecond) != nil {
+			return err
+		}
+	}
+}
+
 // lose forgets a bucket that answers with errors, so that it is looked for again.
 func (s *Stream) lose(of string, err error) {
-	if err == nil || errors.Is(err, jetstream.ErrKeyNotFound) || errors.Is(err, context.Canceled) {
+	if err == nil || errors.Is(err, jetstream.ErrKeyNotFound) || errors.Is(err, context.Canceled) || errors.Is(err, ErrOlder) || errors.Is(err, ErrChanged) {
 		return
 	}
 	s.mu.Lock()
@@ -52,10 +68,16 @@ func (s *Stream) lose(of string, err error) {
 	delete(s.buckets, of)
 }
 
-// conflict reports whether a write was refused because another came before.
+// conflict reports whether a write was refused because another came before, or is under way.
 func conflict(err error) bool {
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return true
+	}
 	var api *jetstream.APIError
-	return errors.Is(err, jetstream.ErrKeyExists) || errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
+	if !errors.As(err, &api) {
+		return false
+	}
+	return api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant
 }
 
 // set writes a key that has the revision, zero for one that is not there.
@@ -70,28 +92,17 @@ func set(ctx context.Context, kv jetstream.KeyValue, key string, value []byte, r
 // more is deleted: call it with position 0 at the start, so that nothing is deleted before the reader has had it. The
 // batch at the lowest position itself is kept, as Read compares it.
 func (s *Stream) Release(ctx context.Context, reader string, upto Position) error {
-	kv, err := s.keys(ctx, leases)
-	if err != nil {
-		return err
-	}
-	if err := s.release(ctx, kv, reader, upto); err != nil {
-		s.lose(leases, err)
-		return err
-	}
-	return nil
+	return s.with(ctx, leases, func(ctx context.Context, kv jetstream.KeyValue) error { return s.release(ctx, kv, reader, upto) })
 }
 
 // Retire takes a reader out of those that Release asks: it is gone for good.
 func (s *Stream) Retire(ctx context.Context, reader string) error {
-	kv, err := s.keys(ctx, leases)
-	if err != nil {
-		return err
-	}
-	if err := kv.Delete(ctx, readers+encode(reader)); err != nil {
-		s.lose(leases, err)
-		return fmt.Errorf("retire a reader: %w", err)
-	}
-	return nil
+	return s.with(ctx, leases, func(ctx context.Context, kv jetstream.KeyValue) error {
+		if err := kv.Delete(ctx, readers+encode(reader)); err != nil {
+			return fmt.Errorf("retire a reader: %w", err)
+		}
+		return nil
+	})
 }
 
 // readers is what keys of readers begin with.
@@ -170,37 +181,32 @@ func (s *Stream) Lease() *Cells { return &Cells{s} }
 func (c *Cells) Get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, cellWait)
 	defer cancel()
-	kv, err := c.stream.keys(ctx, budgets)
-	if err != nil {
-		return nil, 0, err
-	}
-	e, err := kv.Get(ctx, encode(key))
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil, 0, nil
-	}
-	if err != nil {
-		c.stream.lose(budgets, err)
-		return nil, 0, fmt.Errorf("read a cell: %w", err)
-	}
-	return e.Value(), e.Revision(), nil
+	err = c.stream.with(ctx, budgets, func(ctx context.Context, kv jetstream.KeyValue) error {
+		e, err := kv.Get(ctx, encode(key))
+		if errors.Is(err, jetstream.ErrKeyNotFound) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read a cell: %w", err)
+		}
+		value, revision = e.Value(), e.Revision()
+		return nil
+	})
+	return value, revision, err
 }
 
 // Set sets a cell that has the revision, zero for one that was never set. It returns the new revision, or ErrChanged.
 // After any other error the cell may or may not have been set.
-func (c *Cells) Set(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+func (c *Cells) Set(ctx context.Context, key string, value []byte, revision uint64) (next uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, cellWait)
 	defer cancel()
-	kv, err := c.stream.keys(ctx, budgets)
-	if err != nil {
-		return 0, err
-	}
-	next, err := set(ctx, kv, encode(key), value, revision)
-	switch {
-	case err == nil:
-		return next, nil
-	case conflict(err):
-		return 0, ErrChanged
-	}
-	c.stream.lose(budgets, err)
-	return 0, fmt.Errorf("set a cell: %w", err)
+	err = c.stream.with(ctx, budgets, func(ctx context.Context, kv jetstream.KeyValue) error {
+		if next, err = set(ctx, kv, encode(key), value, revision); conflict(err) {
+			return ErrChanged
+		} else if err != nil {
+			return fmt.Errorf("set a cell: %w", err)
+		}
+		return nil
+	})
+	return next, err
 }

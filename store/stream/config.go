@@ -34,8 +34,8 @@ type Config struct {
 
 	Name     string        `yaml:"name"`      // prefix of streams and subjects, so that several installations share servers
 	Replicas int           `yaml:"replicas"`  // copies of each message: 1, 3 or 5; unset: 3 in a cluster, 1 else
-	MaxBytes Bytes         `yaml:"max_bytes"` // what observations may take on disk; when it is taken, new ones are refused
-	MaxAge   time.Duration `yaml:"max_age"`   // observations older than this are deleted even when nobody has read them; 0: never
+	MaxBytes Bytes         `yaml:"max_bytes"` // what observations may take on disk, 10GiB unset; when it is taken, new ones are refused
+	MaxAge   time.Duration `yaml:"max_age"`   // observations older than this are deleted even unread, 168h unset; negative: never
 	Memory   Bytes         `yaml:"memory"`    // what each publisher may hold that is not acknowledged
 	Compress bool          `yaml:"compress"`  // batches with S2: for slow networks
 }
@@ -109,6 +109,17 @@ func (s *Sync) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
+// copies is how many replicas are made of what is not there yet.
+func (c *Config) copies() int {
+	switch {
+	case c.Replicas > 0:
+		return c.Replicas
+	case c.Cluster.Name != "":
+		return 3
+	}
+	return 1
+}
+
 // fill returns c with its defaults, or what is wrong with it.
 func (c Config) fill() (Config, error) {
 	wrong := func(format string, a ...any) (Config, error) {
@@ -129,27 +140,14 @@ func (c Config) fill() (Config, error) {
 		return wrong("stream.tls, credentials, nkey and token_file are for stream.url; a cluster has stream.cluster.tls and secret_file")
 	case (c.TLS.Certificate == "") != (c.TLS.Key == ""):
 		return wrong("set both stream.tls.certificate and stream.tls.key")
-	case c.MaxAge < 0:
-		return wrong("stream.max_age must not be negative")
 	}
 	if err := c.Cluster.check(); err != nil {
 		return wrong("%w", err)
 	}
 	switch c.Replicas {
-	case 0:
-		c.Replicas = 1
-		if c.Cluster.Name != "" {
-			c.Replicas = 3
-		}
-	case 1, 3, 5:
+	case 0, 1, 3, 5:
 	default:
 		return wrong("stream.replicas is 1, 3 or 5, not %d", c.Replicas)
-	}
-	if c.MaxBytes == 0 {
-		c.MaxBytes = defaultMaxBytes
-	}
-	if c.MaxAge == 0 {
-		c.MaxAge = defaultMaxAge
 	}
 	if c.Memory == 0 {
 		c.Memory = defaultMemory
@@ -157,7 +155,7 @@ func (c Config) fill() (Config, error) {
 	if c.Sync == 0 {
 		c.Sync = Sync(defaultSync)
 	}
-	if c.Memory < 1<<20 || c.MaxBytes < 1<<20 {
+	if c.Memory < 1<<20 || c.MaxBytes != 0 && c.MaxBytes < 1<<20 {
 		return wrong("stream.memory and stream.max_bytes are at least 1MiB")
 	}
 	return c, nil

@@ -1,11 +1,15 @@
 package stream
 
 import (
+	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -44,7 +48,7 @@ func newNode(c Config, log *slog.Logger) (*node, error) {
 	n.opts = &server.Options{
 		ServerName: "palladium", DontListen: true, NoSigs: true, NoLog: false, JetStream: true, StoreDir: dir,
 		MaxPayload: maxPayload, MaxPending: 256 << 20, DisableJetStreamBanner: true, NoSystemAccount: false,
-		JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: int64(c.MaxBytes) + 1<<30,
+		JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 1 << 50, // each stream has its own limit
 		SyncInterval: time.Duration(c.Sync), JetStreamLimits: server.JSLimitOpts{MaxHAAssets: 0},
 	}
 	if c.Sync == SyncAlways {
@@ -110,7 +114,7 @@ func (n *node) start() error {
 	if err != nil {
 		return fmt.Errorf("start the stream: %w", err)
 	}
-	s.SetLoggerV2(lines{n.log}, false, false, false)
+	s.SetLoggerV2(&lines{log: n.log, told: make(map[string]time.Time)}, false, false, false)
 	s.Start()
 	if !s.ReadyForConnections(patience) {
 		s.Shutdown()
@@ -142,11 +146,64 @@ func (n *node) close() {
 	n.lock.Close()
 }
 
-// well reports whether the server can store at all.
-func (n *node) well() bool {
+// broken says why the server stores nothing more until it is started anew, which JetStream does after a write that failed;
+// empty while it stores.
+func (n *node) broken() string {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.server != nil && n.server.JetStreamEnabled()
+	s := n.server
+	n.mu.Unlock()
+	if s == nil {
+		return "it is stopped"
+	}
+	if !s.JetStreamEnabled() {
+		return "it has given up storing"
+	}
+	// Its health is to be had in process in this form alone.
+	var says answer
+	s.HandleHealthz(&says, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/healthz"}})
+	if strings.Contains(says.String(), "write error") {
+		return "a write to its disk has failed"
+	}
+	return ""
+}
+
+// answer is an http.ResponseWriter that keeps what is written.
+type answer struct {
+	bytes.Buffer
+	header http.Header
+}
+
+func (a *answer) WriteHeader(int) {}
+func (a *answer) Header() http.Header {
+	if a.header == nil {
+		a.header = http.Header{}
+	}
+	return a.header
+}
+
+// mend starts the server anew once its disk takes writes again. It reports whether it did.
+func (n *node) mend() (bool, error) {
+	if err := n.probe(); err != nil {
+		return false, fmt.Errorf("the disk takes nothing: %w", err)
+	}
+	n.stop()
+	if err := n.start(); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// probe writes a mebibyte to the directory, and deletes it.
+func (n *node) probe() (err error) {
+	f, err := os.OpenFile(filepath.Join(n.opts.StoreDir, "probe"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	if _, err := f.Write(make([]byte, 1<<20)); err != nil {
+		return err
+	}
+	return f.Sync()
 }
 
 // InProcessConn gives a connection to the server, whichever runs now. It is what nats.InProcessServer asks for.
@@ -160,16 +217,33 @@ func (n *node) InProcessConn() (net.Conn, error) {
 	return s.InProcessConn()
 }
 
-// lines hands the server's log on. What it notes in passing is of no use to an operator.
-type lines struct{ log *slog.Logger }
+// lines hands the server's log on. What it notes in passing is of no use to an operator, and what it repeats is told once
+// a minute.
+type lines struct {
+	log  *slog.Logger
+	mu   sync.Mutex
+	told map[string]time.Time
+}
 
-func (l lines) Noticef(format string, v ...any) { l.log.Debug("stream: " + fmt.Sprintf(format, v...)) }
-func (l lines) Warnf(format string, v ...any)   { l.log.Warn("stream: " + fmt.Sprintf(format, v...)) }
-func (l lines) Fatalf(format string, v ...any)  { l.log.Error("stream: " + fmt.Sprintf(format, v...)) }
-func (l lines) Errorf(format string, v ...any) {
-	if s := fmt.Sprintf(format, v...); !strings.Contains(s, "client disconnect") {
-		l.log.Error("stream: " + s)
+func (l *lines) tell(level slog.Level, format string, v []any) {
+	text := "stream: " + fmt.Sprintf(format, v...)
+	l.mu.Lock()
+	again := time.Since(l.told[text]) < time.Minute
+	if len(l.told) > 256 {
+		clear(l.told)
+	}
+	if !again {
+		l.told[text] = time.Now()
+	}
+	l.mu.Unlock()
+	if !again {
+		l.log.Log(context.Background(), level, text)
 	}
 }
-func (l lines) Debugf(string, ...any) {}
-func (l lines) Tracef(string, ...any) {}
+
+func (l *lines) Noticef(format string, v ...any) { l.log.Debug("stream: " + fmt.Sprintf(format, v...)) }
+func (l *lines) Warnf(format string, v ...any)   { l.tell(slog.LevelWarn, format, v) }
+func (l *lines) Fatalf(format string, v ...any)  { l.tell(slog.LevelError, format, v) }
+func (l *lines) Errorf(format string, v ...any)  { l.tell(slog.LevelError, format, v) }
+func (l *lines) Debugf(string, ...any)           {}
+func (l *lines) Tracef(string, ...any)           {}

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -201,10 +202,7 @@ func (p *Publisher) await(ctx context.Context, there func() bool, what func() er
 			p.changed = make(chan struct{})
 		}
 		changed := p.changed
-		trouble := p.trouble
-		if trouble == nil {
-			trouble = p.last
-		}
+		trouble := cmp.Or(p.trouble, p.last)
 		p.mu.Unlock()
 		select {
 		case <-changed:
@@ -224,14 +222,14 @@ func (p *Publisher) Counts() (published, dropped uint64) {
 	return p.acked, p.dropped
 }
 
-// standing is what Health tells: bytes held, observations dropped at all, and of late.
-func (p *Publisher) standing() (held, dropped, late uint64) {
+func (p *Publisher) standing() standing {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	st := standing{held: p.held + p.writer.Len(), accepted: p.accepted, acknowledged: p.acked, dropped: p.dropped, trouble: cmp.Or(p.trouble, p.last)}
 	if p.dropped > 0 && time.Since(p.drops) < recent {
-		late = p.dropped - p.before
+		st.recent = p.dropped - p.before
 	}
-	return uint64(p.held + p.writer.Len()), p.dropped, late
+	return st
 }
 
 // room reports whether anything more is taken. The caller holds the lock, as for all that follows up to close.
@@ -423,6 +421,10 @@ func (p *Publisher) rewind(then time.Time) {
 func (p *Publisher) fault(err error) {
 	p.trouble = err
 	p.poke()
+	select {
+	case p.stream.nudge <- struct{}{}:
+	default:
+	}
 }
 
 // refuse notes that f was not taken.

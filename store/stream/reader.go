@@ -34,6 +34,9 @@ type Rememberer interface {
 	Memory() *Memory
 }
 
+// Memory is what a reader knows of publishers, so that it hands on each batch once. It is kept as bytes.
+type Memory = batch.Memory
+
 // Read hands to h what comes after the position, in stream order, and waits for more, until ctx ends; it then returns
 // its error. It goes on by itself after a loss of the connection, and waits for a stream that is not there yet. It
 // returns ErrGap where what comes next is gone, batch.ErrFormat for what only a newer build can read, and the error of h.
@@ -158,7 +161,8 @@ func (r *reading) check(ctx context.Context, str jetstream.Stream) error {
 // same reports ErrGap where another batch than the one taken in stands at the position: the stream has lost its end, and
 // has grown since.
 func (r *reading) same(ctx context.Context, str jetstream.Stream) error {
-	if r.memory.latest == (batch.Head{}) {
+	latest := r.memory.Latest()
+	if latest == (batch.Head{}) {
 		return nil
 	}
 	m, err := str.GetMsg(ctx, uint64(r.at))
@@ -168,7 +172,7 @@ func (r *reading) same(ctx context.Context, str jetstream.Stream) error {
 	if err != nil {
 		return fmt.Errorf("look at the position: %w", err)
 	}
-	if h, err := r.in.Head(m.Data); err == nil && (h.Instance != r.memory.latest.Instance || h.Number != r.memory.latest.Number) {
+	if h, err := r.in.Head(m.Data); err == nil && (h.Instance != latest.Instance || h.Number != latest.Number) {
 		return r.stop(fmt.Errorf("%w: another batch stands at %d than the one taken in: the end of the stream was lost", ErrGap, r.at))
 	}
 	return nil

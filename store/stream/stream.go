@@ -5,10 +5,12 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,13 +35,14 @@ type Stream struct {
 	conn   *nats.Conn
 	js     jetstream.JetStream
 	end    chan struct{} // closed by Close
+	nudge  chan struct{} // has tend look at once; holds one
 	work   sync.WaitGroup
 
 	mu         sync.Mutex
 	closed     bool
 	publishers []*Publisher
 	buckets    map[string]jetstream.KeyValue // those that are known to be there
-	ready      chan struct{}                 // closed once the observations' stream was seen
+	limited    bool                          // the stream's limits are as configured; of Open, and then of tend
 
 	state      atomic.Pointer[state]
 	damaged    atomic.Int64 // batches that could not be read
@@ -51,7 +54,7 @@ type Stream struct {
 type state struct {
 	err         error // why it was not seen
 	full        bool
-	bytes       uint64
+	bytes, most uint64
 	messages    uint64
 	first, last uint64
 }
@@ -67,8 +70,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Stream, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Stream{config: c, log: log, end: make(chan struct{}), ready: make(chan struct{}), buckets: map[string]jetstream.KeyValue{}}
-	s.state.Store(&state{err: errors.New("not seen yet")})
+	s := newStream(c, log)
 	if c.URL == "" {
 		if s.node, err = newNode(c, log); err != nil {
 			return nil, err
@@ -81,12 +83,18 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Stream, error) {
 		return nil, err
 	}
 	if s.node != nil && c.Cluster.Name == "" {
-		if err := s.ensure(ctx); err != nil {
+		if err := s.arrange(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("open the stream: %w", err), s.Close())
 		}
 	}
 	s.work.Go(s.tend)
 	return s, nil
+}
+
+func newStream(c Config, log *slog.Logger) *Stream {
+	s := &Stream{config: c, log: log, end: make(chan struct{}), nudge: make(chan struct{}, 1), buckets: map[string]jetstream.KeyValue{}}
+	s.state.Store(&state{err: errors.New("not seen yet")})
+	return s
 }
 
 // connect makes the connection, which looks for the servers for as long as it is not closed.
@@ -201,50 +209,60 @@ func (s *Stream) bucket(of string) string { return s.config.Name + "-" + of }
 // of the same name lie before it.
 const ticks = 1 << 20
 
-// ensure makes the observations' stream where it is not there, and has its limits follow the configuration.
-func (s *Stream) ensure(ctx context.Context) error {
-	want := jetstream.StreamConfig{
-		Name: s.streamName(), Description: "observations of palladium", Subjects: []string{s.subject()},
-		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: int64(s.config.MaxBytes), MaxAge: s.config.MaxAge,
-		MaxMsgs: -1, MaxConsumers: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1, Storage: jetstream.FileStorage, Replicas: s.config.Replicas,
-		Duplicates: 20 * time.Second, AllowDirect: true,
-	}
-	have, err := s.js.Stream(ctx, want.Name)
+// ensure makes the observations' stream where it is not there. What the configuration says of its limits is set once: other
+// processes may have been told otherwise.
+func (s *Stream) ensure(ctx context.Context) (*jetstream.StreamInfo, error) {
+	have, err := s.js.Stream(ctx, s.streamName())
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		want.FirstSeq = uint64(time.Now().Unix()) * ticks
-		have, err = s.js.CreateStream(ctx, want)
+		have, err = s.js.CreateStream(ctx, s.wanted())
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			have, err = s.js.Stream(ctx, want.Name)
+			have, err = s.js.Stream(ctx, s.streamName())
 		}
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	info := have.CachedInfo()
-	now := info.Config
-	if now.MaxBytes != want.MaxBytes || now.MaxAge != want.MaxAge || now.Replicas != want.Replicas || now.Discard != want.Discard || now.Duplicates != want.Duplicates {
-		now.MaxBytes, now.MaxAge, now.Replicas, now.Discard, now.Duplicates = want.MaxBytes, want.MaxAge, want.Replicas, want.Discard, want.Duplicates
-		if have, err = s.js.UpdateStream(ctx, now); err != nil {
-			return fmt.Errorf("set the limits of the stream: %w", err)
+	if !s.limited {
+		if have, err = s.limit(ctx, have); err != nil {
+			return nil, fmt.Errorf("set the limits of the stream: %w", err)
 		}
-		info = have.CachedInfo()
+		s.limited = true
 	}
-	s.saw(info)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case <-s.ready:
-	default:
-		close(s.ready)
-	}
-	return nil
+	return have.CachedInfo(), nil
 }
 
-// saw notes the stream's state. It is full when less than a hundredth of its room, or one large batch, is left.
+// wanted is the observations' stream as it is made.
+func (s *Stream) wanted() jetstream.StreamConfig {
+	c := s.config
+	return jetstream.StreamConfig{
+		Name: s.streamName(), Description: "observations of palladium", Subjects: []string{s.subject()},
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: int64(cmp.Or(c.MaxBytes, defaultMaxBytes)), MaxAge: max(0, cmp.Or(c.MaxAge, defaultMaxAge)),
+		MaxMsgs: -1, MaxConsumers: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1, Storage: jetstream.FileStorage, Replicas: c.copies(),
+		Duplicates: 20 * time.Second, AllowDirect: true, FirstSeq: uint64(time.Now().Unix()) * ticks,
+	}
+}
+
+// limit has the limits of the stream follow what the configuration says of them.
+func (s *Stream) limit(ctx context.Context, have jetstream.Stream) (jetstream.Stream, error) {
+	c, was := s.config, have.CachedInfo().Config
+	want := was
+	want.MaxBytes = int64(cmp.Or(c.MaxBytes, Bytes(was.MaxBytes)))
+	want.MaxAge = max(0, cmp.Or(c.MaxAge, was.MaxAge))
+	want.Replicas = cmp.Or(c.Replicas, was.Replicas)
+	want.Discard = jetstream.DiscardNew
+	if want.MaxBytes == was.MaxBytes && want.MaxAge == was.MaxAge && want.Replicas == was.Replicas && want.Discard == was.Discard {
+		return have, nil
+	}
+	return s.js.UpdateStream(ctx, want)
+}
+
+// saw notes the stream's state. It is full when less than a hundredth of its room, or a mebibyte, is left.
 func (s *Stream) saw(info *jetstream.StreamInfo) {
-	st := &state{bytes: info.State.Bytes, messages: info.State.Msgs, first: info.State.FirstSeq, last: info.State.LastSeq}
-	most := uint64(s.config.MaxBytes)
-	st.full = st.bytes+min(most/100, 1<<20) >= most
+	st := &state{bytes: info.State.Bytes, messages: info.State.Msgs, first: info.State.FirstSeq, last: info.State.LastSeq, most: math.MaxUint64}
+	if most := info.Config.MaxBytes; most > 0 {
+		st.most = uint64(most)
+		st.full = st.bytes+min(st.most/100, 1<<20) >= st.most
+	}
 	s.state.Store(st)
 }
 
@@ -257,6 +275,10 @@ func (s *Stream) tend() {
 		case <-s.end:
 			return
 		case <-time.After(wait):
+		case <-s.nudge:
+			if s.wait(context.Background(), 100*time.Millisecond) != nil { // not all the time
+				return
+			}
 		}
 		err := s.look()
 		wait = 3 * time.Second
@@ -276,14 +298,37 @@ func (s *Stream) tend() {
 
 // look brings the stream into order if that can be done.
 func (s *Stream) look() error {
+	if s.node != nil {
+		if why := s.node.broken(); why != "" {
+			mended, err := s.node.mend()
+			if err != nil {
+				return fmt.Errorf("its server stores nothing, as %s: %w", why, err)
+			}
+			if mended {
+				s.log.Warn("stream: its server was started anew", "because", why)
+			}
+		}
+	}
 	if !s.conn.IsConnected() {
 		return errors.New("not connected to its servers")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := s.ensure(ctx); err != nil {
+	return s.arrange(ctx)
+}
+
+// arrange makes all that is missing on the servers, before somebody waits for it, and notes how the stream is.
+func (s *Stream) arrange(ctx context.Context) error {
+	info, err := s.ensure(ctx)
+	if err != nil {
 		return err
 	}
+	for _, of := range []string{tables, leases, budgets} {
+		if _, err := s.keys(ctx, of); err != nil {
+			return err
+		}
+	}
+	s.saw(info)
 	return nil
 }
 
@@ -302,22 +347,41 @@ func (s *Stream) Health() (ok bool, says string) {
 	case st.err != nil:
 		wrong = append(wrong, st.err.Error())
 	case st.full:
-		wrong = append(wrong, fmt.Sprintf("full: %d of %d bytes are taken; let readers release, or raise stream.max_bytes", st.bytes, int64(s.config.MaxBytes)))
+		wrong = append(wrong, fmt.Sprintf("full: %d of %d bytes are taken; let readers release, or raise stream.max_bytes", st.bytes, st.most))
 	}
-	var held, dropped, recent uint64
-	s.mu.Lock()
-	for _, p := range s.publishers {
-		h, d, r := p.standing()
-		held, dropped, recent = held+h, dropped+d, recent+r
+	all := s.standing()
+	if all.trouble != nil && st.err == nil && !st.full {
+		wrong = append(wrong, all.trouble.Error())
 	}
-	s.mu.Unlock()
-	if recent > 0 {
-		wrong = append(wrong, fmt.Sprintf("%d observations were dropped in the last minute, %d since the start", recent, dropped))
+	if all.recent > 0 {
+		wrong = append(wrong, fmt.Sprintf("%d observations were dropped in the last minute, %d since the start", all.recent, all.dropped))
 	}
 	if len(wrong) > 0 {
-		return false, fmt.Sprintf("%s; %d bytes are held in memory", strings.Join(wrong, "; "), held)
+		return false, fmt.Sprintf("%s; %d bytes are held in memory", strings.Join(wrong, "; "), all.held)
 	}
 	return true, fmt.Sprintf("%d batches in %d bytes", st.messages, st.bytes)
+}
+
+// standing is what a publisher tells, or all of them together.
+type standing struct {
+	held                                    int // bytes
+	accepted, acknowledged, dropped, recent uint64
+	trouble                                 error // why nothing is acknowledged at this moment
+}
+
+func (s *Stream) standing() (all standing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.publishers {
+		one := p.standing()
+		all.held += one.held
+		all.accepted += one.accepted
+		all.acknowledged += one.acknowledged
+		all.dropped += one.dropped
+		all.recent += one.recent
+		all.trouble = cmp.Or(all.trouble, one.trouble)
+	}
+	return all
 }
 
 // open reports whether Close was not yet called.

@@ -39,15 +39,7 @@ func pieceKey(name, set string, i int) string {
 // Put puts a table in the place of the one before, whole: who watches sees one or the other. It returns ErrOlder unless
 // version is above that of the table that is there. When it returns nil the table is stored on all replicas that it takes.
 func (s *Stream) Put(ctx context.Context, name string, version uint64, data []byte) error {
-	kv, err := s.keys(ctx, tables)
-	if err != nil {
-		return err
-	}
-	err = s.put(ctx, kv, name, version, data)
-	if !errors.Is(err, ErrOlder) {
-		s.lose(tables, err)
-	}
-	return err
+	return s.with(ctx, tables, func(ctx context.Context, kv jetstream.KeyValue) error { return s.put(ctx, kv, name, version, data) })
 }
 
 func (s *Stream) put(ctx context.Context, kv jetstream.KeyValue, name string, version uint64, data []byte) error {

@@ -1,18 +1,16 @@
-package stream
+package batch
 
 import (
 	"cmp"
 	"encoding/binary"
 	"errors"
 	"slices"
-
-	"github.com/palladium-guard/palladium/store/stream/batch"
 )
 
 // Memory is what a reader knows of publishers, so that it hands on each batch once: of each, the latest number and which
 // of those before it came. It holds the publishers heard of last, 4,096 of them. The zero Memory knows nothing.
 type Memory struct {
-	latest batch.Head // that was added, without its source
+	latest Head // without its source
 	clock  uint64
 	seen   map[uint64]*heard
 }
@@ -30,10 +28,13 @@ const (
 	memoryForm = 1
 )
 
+// Latest is the head of the batch that was added last, without its source; the zero Head when there was none.
+func (m *Memory) Latest() Head { return m.latest }
+
 // Add notes a batch; false when it came before, or so long ago that it must have.
-func (m *Memory) Add(h batch.Head) bool {
+func (m *Memory) Add(h Head) bool {
 	m.clock++
-	m.latest = batch.Head{Instance: h.Instance, Number: h.Number}
+	m.latest = Head{Instance: h.Instance, Number: h.Number}
 	if h.Instance == 0 {
 		return true // not of a publisher: there is nothing to tell it by
 	}
