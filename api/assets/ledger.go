@@ -76,7 +76,7 @@ func (d *Desk) listEntries(q *api.Request) (*api.Answer, error) {
 		if at.Index == 0 || len(out) == limit {
 			break
 		}
-		first, bundle, err := tree.Bundle(at.Index - 1)
+		first, bundle, err := tree.Entries(at.Index - 1)
 		if err != nil {
 			return nil, err
 		}

@@ -110,14 +110,14 @@ func (t *Tree) Entry(index uint64) ([]byte, error) {
 	return b[index%width], nil
 }
 
-// Bundle returns the bundle that the entry stands in: the index of its first entry, and the bytes of those that the tree has.
-func (t *Tree) Bundle(index uint64) (first uint64, entries [][]byte, err error) {
+// Entries returns the entries that lie in one bundle with entry index, and the number of the first of them.
+func (t *Tree) Entries(index uint64) (first uint64, entries [][]byte, err error) {
 	if index >= t.size {
 		return 0, nil, fmt.Errorf("read entry %d: the log has %d entries", index, t.size)
 	}
 	entries, _, err = t.bundle(index / width)
 	if err != nil {
-		return 0, nil, fmt.Errorf("read entries around %d: %w", index, err)
+		return 0, nil, fmt.Errorf("read entry %d: %w", index, err)
 	}
 	return index / width * width, entries, nil
 }
