@@ -58,7 +58,14 @@ func (h *house) startAPI(ctx context.Context) error {
 		if c.Certificate != "" {
 			scheme = "https"
 		}
-		origin = scheme + "://" + l.Addr().String()
+		host, port, err := net.SplitHostPort(l.Addr().String())
+		if err != nil {
+			return errors.Join(err, l.Close())
+		}
+		if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
+			host = "localhost" // passkeys need a name
+		}
+		origin = scheme + "://" + net.JoinHostPort(host, port)
 	}
 	o, err := h.office(origin)
 	if err != nil {

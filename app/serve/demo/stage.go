@@ -120,7 +120,7 @@ func (r *Running) serve(ctx context.Context) error {
 	up := make(chan serve.Addresses, 1)
 	go func() {
 		r.ended <- serve.Run(inner, serve.Options{
-			Config: r.file("palladium.yaml"), State: r.file("state"), API: r.o.API, Log: r.o.Log,
+			Config: r.file("palladium.yaml"), State: r.file("state"), API: cmp.Or(r.o.API, "127.0.0.1:0"), Log: r.o.Log,
 			Ready:    func(a serve.Addresses) { up <- a },
 			Observed: func(next serve.Sink) serve.Sink { return timed{next, r.player.Clock()} },
 			Acted:    r.found,
