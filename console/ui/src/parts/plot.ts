@@ -38,6 +38,10 @@ export function draw(box: HTMLElement, p: Plot, height: number): { destroy: () =
     return c;
   };
   const font = `11px ${css.fontFamily}`;
+  const first = p.times[0]!;
+  const ends = p.times.at(-1)! + p.step;
+  // What was done after the last draw still belongs to the picture, unless it would squeeze the draw.
+  const last = Math.max(ends, ...p.marks.map((m) => m.at + p.step / 2).filter((t) => t < ends + (ends - first) / 2));
   const bars = uPlot.paths.bars!({ size: [0.82, 48], align: 1 });
   const axis = { stroke: color("dim"), font, ticks: { show: false }, border: { show: false } };
   const u = new uPlot(
@@ -47,7 +51,7 @@ export function draw(box: HTMLElement, p: Plot, height: number): { destroy: () =
       padding: [18, 4, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
-      scales: { x: { time: true, range: () => [p.times[0]! , p.times.at(-1)! + p.step] }, y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.06 : 1] } },
+      scales: { x: { time: true, range: () => [first, last] }, y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.06 : 1] } },
       tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "UTC"),
       axes: [
         { ...axis, grid: { show: false }, size: 26, space: 70, values: "{D} {MMM}" as never },

@@ -14,7 +14,7 @@ export function short(n: number): string {
   if (!Number.isFinite(n)) return "unknown";
   if (n < 0) return "-" + short(-n);
   if (n >= 999.95e6) return (n / 1e9).toFixed(2) + nb + "B";
-  if (n >= 999.95e3) return (n / 1e6).toFixed(1) + nb + "M";
+  if (n >= 999.5e3) return (n / 1e6).toFixed(1) + nb + "M";
   if (n >= 1e4) return Math.round(n / 1e3) + nb + "k";
   return count(n);
 }

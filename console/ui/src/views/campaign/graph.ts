@@ -38,19 +38,31 @@ export async function draw(box: HTMLElement, data: Data, hooks: Hooks, signal: A
   for (const e of data.edges) {
     if (graph.hasNode(e.source) && graph.hasNode(e.target) && !graph.hasEdge(e.source, e.target)) graph.addEdge(e.source, e.target, { size: Math.min(6, 0.6 + Math.log1p(e.accounts) / 2), family: e.family });
   }
+  const few = data.nodes.filter((n) => n.kind === "token").length <= 16;
   let colors = palette(box);
   let selected: string | null = null;
   let hovered: string | null = null;
   let near = new Set<string>();
 
   const sigma = new Sigma(graph, box, {
-    allowInvalidContainer: true, renderEdgeLabels: false, labelRenderedSizeThreshold: 7, labelDensity: 0.6, labelFont: getComputedStyle(box).fontFamily, labelSize: 11, labelColor: { color: colors.ink! },
+    allowInvalidContainer: true, renderEdgeLabels: false, labelRenderedSizeThreshold: 7, labelDensity: 0.6, labelFont: getComputedStyle(box).fontFamily, labelSize: 11,
     zIndex: true, minCameraRatio: 0.08, maxCameraRatio: 4, stagePadding: 40,
     defaultDrawNodeHover: () => {},
+    defaultDrawNodeLabel: (ctx, d, s) => {
+      if (!d.label) return;
+      ctx.font = `${s.labelSize}px ${s.labelFont}`;
+      const [x, y] = [d.x + d.size + 4, d.y + s.labelSize / 3];
+      ctx.strokeStyle = colors.paper!;
+      ctx.lineWidth = 4;
+      ctx.lineJoin = "round";
+      ctx.strokeText(d.label, x, y);
+      ctx.fillStyle = colors.ink!;
+      ctx.fillText(d.label, x, y);
+    },
     nodeReducer: (id, a) => {
       const n = a.node as GraphNode;
       const on = !near.size || near.has(id);
-      return { ...a, color: on ? (n.kind === "token" ? colors[n.family ?? "parameters"]! : n.kind === "group" ? colors.bar! : colors.dim!) : colors.track!, label: on ? a.label : "", forceLabel: id === selected || id === hovered || (n.kind === "token" && on && near.size > 0 && near.size < 40), zIndex: on ? 1 : 0 };
+      return { ...a, color: on ? (n.kind === "token" ? colors[n.family ?? "parameters"]! : n.kind === "group" ? colors.bar! : colors.dim!) : colors.track!, label: on && (n.kind === "token" || id === selected || id === hovered) ? short(a.label as string) : "", forceLabel: id === selected || id === hovered || (n.kind === "token" && on && (few || (near.size > 0 && near.size < 40))), zIndex: on ? 1 : 0 };
     },
     edgeReducer: (id, a) => {
       const [s, t] = graph.extremities(id);
@@ -136,13 +148,15 @@ export async function draw(box: HTMLElement, data: Data, hooks: Hooks, signal: A
     },
     theme() {
       colors = palette(box);
-      sigma.setSetting("labelColor", { color: colors.ink! });
+      sigma.refresh({ skipIndexation: true });
     },
     fit: () => move({ x: 0.5, y: 0.5, ratio: 1 }),
     zoom: (factor) => move({ ratio: camera.getBoundedRatio(camera.ratio / factor) }),
     destroy: () => sigma.kill(),
   };
 }
+
+const short = (s: string) => (s.length > 44 ? s.slice(0, 43) + "…" : s);
 
 function radius(n: GraphNode): number {
   if (n.kind === "account") return 3.5;

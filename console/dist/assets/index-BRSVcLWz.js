@@ -1,1 +1,0 @@
-import{at as e,ht as t,lt as n,on as r}from"./base-uwhS_JDG.js";n.listen(),t.listen(),r(e,{target:document.getElementById(`app`)});
