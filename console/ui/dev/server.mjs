@@ -89,7 +89,7 @@ function enforce(w, s, c, d, list, at = Date.now()) {
 function counts(w, s, c) {
   const by = new Map();
   for (const v of s.verdicts) if (v.campaign === c.id && v.state === "enforced") by.set(v.measure, (by.get(v.measure) ?? 0) + 1);
-  c.in_force = [...by].map(([measure, n]) => ({ measure, accounts: n, shadow: false }));
+  c.in_force = [...by].map(([measure, n]) => ({ measure, enforced: n, shadow: 0 }));
   c.revision++;
   const held = new Map(s.verdicts.filter((v) => v.campaign === c.id && v.state === "enforced").map((v) => [v.account, v]));
   for (const m of w.members(c)) { const v = held.get(m.id); m.verdict = v ? { id: v.id, measure: v.measure, state: v.state, expires: v.expires } : null; }
@@ -134,12 +134,32 @@ async function file(u, a) {
   const name = normalize(u.pathname).replace(/^\/+/, "");
   const asset = name.startsWith("assets/");
   try {
-    const data = await readFile(join(dist, asset ? name : "index.html"));
-    a.writeHead(200, { "Content-Type": asset ? (kinds[extname(name)] ?? "application/octet-stream") : kinds[".html"], "Content-Security-Policy": csp, "X-Content-Type-Options": "nosniff", "Cache-Control": asset ? "public, max-age=31536000, immutable" : "no-cache" });
+    const file = join(dist, asset ? name : "index.html");
+    const packed = await readFile(file + ".br").catch(() => null);
+    const data = packed ?? (await readFile(file));
+    a.writeHead(200, { ...(packed ? { "Content-Encoding": "br" } : {}), "Content-Type": asset ? (kinds[extname(name)] ?? "application/octet-stream") : kinds[".html"], "Content-Security-Policy": csp, "X-Content-Type-Options": "nosniff", "Cache-Control": asset ? "public, max-age=31536000, immutable" : "no-cache" });
     a.end(data);
   } catch {
     problem(a, 404, "not_found", "no such file");
   }
+}
+
+// The page for account holders, as the API has it: the same labels, much less behind them.
+async function holder(s, u, q, a) {
+  const n = s.notices.find((x) => x.appeal_ref === u.pathname.slice(8));
+  if (!n) return problem(a, 404, "not_found", "nothing of that name");
+  if (q.method === "POST") {
+    const parts = [];
+    for await (const p of q) parts.push(p);
+    const f = new URLSearchParams(Buffer.concat(parts).toString());
+    appeal(s, s.verdicts.find((v) => v.id === n.verdict), f.get("text"), Date.now(), f.get("contact") ?? "");
+    a.writeHead(303, { Location: u.pathname });
+    return a.end();
+  }
+  const made = s.appeals.find((x) => x.ref === n.appeal_ref);
+  const text = (t) => t.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
+  a.writeHead(200, { "Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": "default-src 'none'; form-action 'self'" });
+  a.end(`<!DOCTYPE html><html lang="en"><title>Notice</title><main><h1>About your account</h1><p>${text(n.text)}</p>` + (made ? `<h2>Your objection</h2><p>${text(made.text)}</p><p>${made.state}</p><p>${text(made.reply)}</p>` : `<form method="post"><label for="text">Why is the measure wrong?</label><textarea id="text" name="text" required></textarea><label for="contact">How can you be reached? (if you like)</label><input id="contact" name="contact"><button>Send</button></form>`) + "</main></html>");
 }
 
 function me(user) {
@@ -148,6 +168,7 @@ function me(user) {
 
 async function handle(w, s, q, a) {
   const u = new URL(q.url, "http://x");
+  if (u.pathname.startsWith("/appeal/")) return holder(s, u, q, a);
   if (!u.pathname.startsWith("/api/v1/")) return file(u, a);
   const path = u.pathname.slice(7);
   const token = /palladium=(\w+)/.exec(q.headers.cookie ?? "")?.[1];

@@ -96,7 +96,7 @@ function campaign(r, i, now, size) {
     trend: running ? Number((0.3 + r.next() * 3).toFixed(2)) : 0, deadline: stage === "watch" || r.next() < 0.35 ? null : iso(now + (r.next() * 5 - 0.6) * day),
     state, resolution: state === "resolved" || state === "closed" ? r.of(["true_positive", "benign", "false_positive"]) : "", assignee: state === "in_progress" ? r.of(["u-ana", "u-ben"]) : "",
     labels: r.next() < 0.15 ? r.some(["reseller?", "benchmark", "seen before", "partner report"], 1) : [],
-    techniques: stage === "watch" ? [] : ["AML.T0024.002", "AML.T0040"], families: have, top_reason: evidence[0].says, in_force: [], gone: false,
+    techniques: stage === "watch" ? [] : ["AML.T0024.002", "AML.T0040"], families: have, top_reason: evidence[0].says, in_force: [], gone: null, peak: stage,
     evidence,
     counter_evidence: [
       !have.includes("network") && { says: "the accounts do not agree in addresses or clients" },

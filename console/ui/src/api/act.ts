@@ -1,6 +1,6 @@
 import { tell } from "../shell/tell.svelte";
 import { Problem, post, send } from "./client";
-import type { Campaign, CampaignChange, Decision } from "./types";
+import type { Campaign, CampaignChange, Decision } from "./gen/schema";
 import { live } from "./live.svelte";
 import { path } from "../shell/url";
 

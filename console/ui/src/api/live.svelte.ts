@@ -1,5 +1,5 @@
 import { base } from "./client";
-import type { Event } from "./types";
+import type { Event } from "./gen/schema";
 import { Reader } from "./stream";
 
 /** The first part of an event's kind, and which objects of the API may have changed by it. */
@@ -71,7 +71,7 @@ class Live {
 
   /** What the reader's own write has touched is read anew at once, stream or not. */
   touched(kind: string): void {
-    for (const path of this.#watched.keys()) if (concerns(kind, "", path)) this.#reload(path, 0);
+    for (const path of this.#watched.keys()) if (concerns(kind, [], path)) this.#reload(path, 0);
   }
 
   async #run(signal: AbortSignal): Promise<void> {
@@ -110,7 +110,7 @@ class Live {
     if (typeof e?.kind !== "string" || e.kind.startsWith("read.")) return;
     this.last = e;
     for (const f of this.#listeners) f(e);
-    for (const path of this.#watched.keys()) if (concerns(e.kind, e.subject ?? "", path)) this.#reload(path, quiet);
+    for (const path of this.#watched.keys()) if (concerns(e.kind, [e.subject ?? "", ...(e.refs ?? [])], path)) this.#reload(path, quiet);
   }
 
   #reload(path: string, gap: number): void {
@@ -127,14 +127,15 @@ class Live {
   }
 }
 
-/** Whether an event of a kind about a subject may change what a path of the API gives. */
-export function concerns(kind: string, subject: string, path: string): boolean {
+/** Whether an event of a kind about subjects may change what a path of the API gives. */
+export function concerns(kind: string, subjects: string[], path: string): boolean {
   const [noun = ""] = kind.split(".");
   const [collection = "", id] = path.replace(/\?.*$/, "").split("/").filter(Boolean).map(decodeURIComponent);
   if (!touches[noun]?.includes(collection)) return false;
-  const [what, ...rest] = subject.split(":");
-  if (id !== undefined && what + "s" === collection) return rest.join(":") === id;
-  return true;
+  if (id === undefined) return true;
+  // A subject of the collection's own kind says which one of it; without such a subject any may be meant.
+  const own = subjects.filter((s) => s.slice(0, s.indexOf(":")) + "s" === collection);
+  return own.length === 0 || own.some((s) => s.slice(s.indexOf(":") + 1) === id);
 }
 
 export const live = new Live();

@@ -1,5 +1,5 @@
 import { get } from "./client";
-import type { UserPage } from "./types";
+import type { UserPage } from "./gen/schema";
 import { session } from "./session.svelte";
 
 /** The names of the people who work here, as far as the reader may know them. Ids stand for those that are not known. */

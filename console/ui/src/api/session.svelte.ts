@@ -1,5 +1,5 @@
 import { ask, get, onSignedOut, send } from "./client";
-import type { Me, Session as Answer } from "./types";
+import type { Me, Session as Answer } from "./gen/schema";
 import { live } from "./live.svelte";
 import { forget } from "./source.svelte";
 

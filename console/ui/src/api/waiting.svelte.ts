@@ -1,5 +1,5 @@
 import { get } from "./client";
-import type { AppealPage, ApprovalPage, CampaignPage } from "./types";
+import type { AppealPage, ApprovalPage, CampaignPage } from "./gen/schema";
 import { concerns, live } from "./live.svelte";
 import { session } from "./session.svelte";
 
@@ -16,7 +16,7 @@ class Waiting {
     void this.#read(["campaigns", "approvals", "appeals"]);
     let due = new Set<string>();
     const off = live.listen((e) => {
-      for (const what of ["campaigns", "approvals", "appeals"]) if (concerns(e.kind, "", "/" + what)) due.add(what);
+      for (const what of ["campaigns", "approvals", "appeals"]) if (concerns(e.kind, [], "/" + what)) due.add(what);
       if (due.size > 0 && !this.#timer) {
         this.#timer = window.setTimeout(() => {
           this.#timer = 0;

@@ -14,20 +14,27 @@ export interface Key {
 }
 
 class Keys {
-  #sets = $state.raw<Key[][]>([]);
+  // Not state: while an effect is undone, state reads as it was before, and sets that were added since would be lost.
+  #sets: Key[][] = [];
+  #changes = $state(0);
   #waiting = ""; // first letter of a sequence
   #timer = 0;
 
   /** What holds now, for the help: the nearest first, each key once. */
   readonly known = $derived.by(() => {
+    void this.#changes;
     const seen = new Set<string>();
     return [...this.#sets].reverse().flat().filter((k) => !seen.has(k.keys) && seen.add(k.keys));
   });
 
   /** Takes keys in; call what it returns to let go of them. Use within $effect. */
   add(set: Key[]): () => void {
-    untrack(() => (this.#sets = [...this.#sets, set]));
-    return () => untrack(() => (this.#sets = this.#sets.filter((s) => s !== set)));
+    this.#sets.push(set);
+    untrack(() => this.#changes++);
+    return () => {
+      this.#sets = this.#sets.filter((s) => s !== set);
+      untrack(() => this.#changes++);
+    };
   }
 
   listen(): void {
@@ -75,7 +82,7 @@ class Keys {
     if (["Shift", "Control", "Alt", "Meta"].includes(e.key)) return "";
     const mod = e.ctrlKey || e.metaKey;
     if (e.altKey) return "";
-    return (mod ? "mod+" : "") + (mod ? e.key.toLowerCase() : e.key);
+    return (mod ? "mod+" : "") + (mod && e.key.length === 1 ? e.key.toLowerCase() : e.key);
   }
 }
 

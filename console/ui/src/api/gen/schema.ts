@@ -325,7 +325,7 @@ export interface paths {
          * Accounts and the evidence that joins them, the strongest part first
          * @description At most `limit` nodes. Accounts that hold the same drawn pieces of evidence stand together in one node of kind `group`, unless they
          *     fit. `around` opens a node: for a token, its holders; for an account, its tokens and those who share them; for a group, its members.
-         *     Node ids are stable for one state of the campaign.
+         *     Node ids hold for one state of the campaign and the same `family`.
          */
         get: operations["getCampaignGraph"];
         put?: never;
@@ -1376,7 +1376,7 @@ export interface components {
              * @description For programs
              * @enum {string}
              */
-            code: "bad_request" | "not_signed_in" | "sign_in_failed" | "totp_required" | "forbidden" | "cross_site" | "same_person" | "not_found" | "method_not_allowed" | "conflict" | "secret_shown" | "changed" | "too_large" | "unsupported_media" | "key_reused" | "if_match_required" | "too_many" | "internal" | "unavailable";
+            code: "bad_request" | "not_signed_in" | "sign_in_failed" | "totp_required" | "forbidden" | "cross_site" | "same_person" | "not_found" | "method_not_allowed" | "conflict" | "secret_shown" | "changed" | "too_large" | "unsupported_media" | "key_reused" | "if_match_required" | "misdirected" | "too_many" | "internal" | "unavailable";
             /** @description For people */
             detail: string;
             /** @description Request id; stands in the log */
@@ -1534,13 +1534,19 @@ export interface components {
             top_reason: string;
             /** @description Verdicts in force by measure */
             in_force: components["schemas"]["InForce"][];
-            /** @description The detector no longer reports it */
-            gone?: boolean;
+            /**
+             * Format: date-time
+             * @description Since when the detector no longer lists it; null while it does
+             */
+            gone: string | null;
+            peak: components["schemas"]["Stage"];
         };
         InForce: {
             measure: components["schemas"]["Measure"];
-            accounts: number;
-            shadow: boolean;
+            /** @description Verdicts that are enforced */
+            enforced: number;
+            /** @description Verdicts that are recorded alone */
+            shadow: number;
         };
         CampaignPage: {
             items: components["schemas"]["CampaignItem"][];
@@ -1567,32 +1573,33 @@ export interface components {
             days: components["schemas"]["OperatorTrial"][];
             /** @description Benign groups that are used most like it, the nearest first; 5 at most */
             benign: components["schemas"]["BenignMatch"][];
-            id?: string;
-            revision?: number;
-            updated?: components["schemas"]["Time"];
-            stage?: components["schemas"]["Stage"];
-            claim?: string;
-            operator_p?: number;
-            extraction_p?: number;
-            first?: components["schemas"]["Time"];
-            last?: components["schemas"]["Time"];
-            detected_at?: components["schemas"]["MaybeTime"];
-            exchanges?: number;
-            exchanges_before_detection?: number;
-            tokens?: components["schemas"]["Tokens"];
-            size?: number;
-            risk?: number;
-            trend?: number;
-            deadline?: components["schemas"]["MaybeTime"];
-            state?: components["schemas"]["WorkState"];
-            resolution?: components["schemas"]["Resolution"];
-            assignee?: string;
-            labels?: string[];
-            techniques?: string[];
-            families?: components["schemas"]["Family"][];
-            top_reason?: string;
-            in_force?: components["schemas"]["InForce"][];
-            gone?: boolean;
+            id: string;
+            revision: number;
+            updated: components["schemas"]["Time"];
+            stage: components["schemas"]["Stage"];
+            claim: string;
+            operator_p: number;
+            extraction_p: number;
+            first: components["schemas"]["Time"];
+            last: components["schemas"]["Time"];
+            detected_at: components["schemas"]["MaybeTime"];
+            exchanges: number;
+            exchanges_before_detection: number;
+            tokens: components["schemas"]["Tokens"];
+            size: number;
+            risk: number;
+            trend: number;
+            deadline: components["schemas"]["MaybeTime"];
+            state: components["schemas"]["WorkState"];
+            resolution: components["schemas"]["Resolution"];
+            assignee: string;
+            labels: string[];
+            techniques: string[];
+            families: components["schemas"]["Family"][];
+            top_reason: string;
+            in_force: components["schemas"]["InForce"][];
+            gone: components["schemas"]["MaybeTime"];
+            peak: components["schemas"]["Stage"];
         };
         Feature: {
             name: string;
@@ -1749,6 +1756,7 @@ export interface components {
             next: string;
         };
         Account: {
+            updated: components["schemas"]["Time"];
             id: string;
             created: components["schemas"]["MaybeTime"];
             organization: string;
@@ -1897,6 +1905,9 @@ export interface components {
             model?: string;
         };
         Decision: {
+            revision: number;
+            /** @description A person has looked at it */
+            seen: boolean;
             id: string;
             campaign: string;
             measure: components["schemas"]["Measure"];
@@ -1911,8 +1922,8 @@ export interface components {
             state: components["schemas"]["DecisionState"];
             /** @description Id of the approval that it waits or waited for; empty for none */
             approval: string;
-            undone_by?: string;
-            undone_at?: components["schemas"]["MaybeTime"];
+            undone_by: string;
+            undone_at: components["schemas"]["MaybeTime"];
             delay_ms?: number;
             tokens_per_second?: number;
             tokens?: number;
@@ -1957,6 +1968,7 @@ export interface components {
         };
         Approval: {
             id: string;
+            revision: number;
             /** @enum {string} */
             kind: "decision" | "policy" | "allow";
             /** @description Such as decision:ID */
@@ -2045,6 +2057,7 @@ export interface components {
         };
         Appeal: {
             id: string;
+            revision: number;
             ref: string;
             account: string;
             decision: string;
@@ -2077,6 +2090,8 @@ export interface components {
             may_review: boolean;
         };
         Allow: {
+            revision: number;
+            revoked_by: string;
             id: string;
             kind: components["schemas"]["AllowKind"];
             /** @description account:ID, organization:NAME or domain:NAME */
@@ -2101,6 +2116,8 @@ export interface components {
             expires: components["schemas"]["Time"];
         };
         Policy: {
+            activated_by: string;
+            activated_at: components["schemas"]["MaybeTime"];
             id: string;
             kind: components["schemas"]["PolicyKind"];
             /** @description As the text names it */
@@ -2120,6 +2137,7 @@ export interface components {
             text: string;
         };
         Credential: {
+            revision: number;
             id: string;
             account: string;
             organization: string;
@@ -2134,8 +2152,8 @@ export interface components {
             note: string;
             created: components["schemas"]["Time"];
             expires: components["schemas"]["MaybeTime"];
-            rotated?: components["schemas"]["MaybeTime"];
-            revoked?: components["schemas"]["MaybeTime"];
+            rotated: components["schemas"]["MaybeTime"];
+            revoked: components["schemas"]["MaybeTime"];
             /** @enum {string} */
             state: "active" | "expired" | "revoked";
             /** @description Of the revocation */
@@ -2180,6 +2198,10 @@ export interface components {
             next: string;
         };
         Artifact: {
+            /** @description verified, refused or unknown */
+            signed: string;
+            /** @description allowed, refused or unknown */
+            inspected: string;
             id: string;
             name: string;
             digest: string;
@@ -2265,6 +2287,8 @@ export interface components {
             base64: string;
         };
         Event: {
+            /** @description Further subjects in whose history it stands */
+            refs?: string[];
             seq: number;
             at: components["schemas"]["Time"];
             /** @description User id, policy:REVISION, token:ID or system */
@@ -2307,6 +2331,7 @@ export interface components {
             next: string;
         };
         Token: {
+            revoked_by: string;
             id: string;
             user: string;
             name: string;

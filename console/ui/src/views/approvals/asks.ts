@@ -1,4 +1,4 @@
-import type { Approval } from "../../api/types";
+import type { Approval } from "../../api/gen/schema";
 import { label } from "../../show/label";
 import { plural } from "../../show/number";
 import { measureName } from "../../show/words";

@@ -1,4 +1,4 @@
-import type { Lineage } from "../../api/types";
+import type { Lineage } from "../../api/gen/schema";
 
 export interface Placed {
   id: string;

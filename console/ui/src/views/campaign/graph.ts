@@ -2,7 +2,7 @@
 
 import Graph from "graphology";
 import Sigma from "sigma";
-import type { Graph as Data, GraphNode } from "../../api/types";
+import type { Graph as Data, GraphNode } from "../../api/gen/schema";
 import { shapes } from "../../parts/shapes";
 import { scriptURL } from "../../shell/trusted";
 import layoutURL from "./layout.worker?worker&url";

@@ -1,4 +1,4 @@
-import type { Hunt } from "../../api/types";
+import type { Hunt } from "../../api/gen/schema";
 
 export interface Filter {
   field: string;
