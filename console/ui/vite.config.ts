@@ -14,6 +14,7 @@ export default defineConfig({
     sourcemap: false,
     chunkSizeWarningLimit: 400,
     rolldownOptions: {
+      checks: { pluginTimings: false, bundlerTimings: false } as never,
       output: {
         // What all views share comes with the first script: one request, not thirty small ones.
         codeSplitting: { groups: [{ name: "base", test: /[\\/]src[\\/](api|parts|shell|show)[\\/](?!plot\.ts)|[\\/]node_modules[\\/](svelte|clsx|esm-env)[\\/]/ }] },

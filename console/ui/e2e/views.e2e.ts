@@ -31,6 +31,8 @@ const views: [name: string, path: string, user: string, title: RegExp][] = [
   ["account", `/accounts/${account}`, "ben", /Account/],
   ["hunt", "/hunt?f=plan:is:trial&pivot=bin", "ben", /Hunt/],
   ["decisions", "/decisions", "ben", /Decisions/],
+  ["verdicts of all", "/decisions?show=verdicts", "ben", /Decisions/],
+  ["notices", "/appeals?show=notices", "ben", /Appeals/],
   ["cases", "/cases", "ben", /Cases/],
   ["case", `/cases/${kase}`, "ben", /Case/],
   ["open a case", "/cases?new=1", "ben", /Cases/],

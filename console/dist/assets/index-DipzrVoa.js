@@ -1,1 +1,0 @@
-import{gt as e,ot as t,sn as n,ut as r}from"./base-D15H_Wee.js";r.listen(),e.listen(),n(t,{target:document.getElementById(`app`)});
