@@ -4,7 +4,8 @@ import { chromium, type Browser, type BrowserContext, type Page } from "playwrig
 import { afterAll, beforeAll, expect, inject } from "vitest";
 import { chromium as executable } from "./browser";
 
-export const password = process.env.PALLADIUM_PASSWORD ?? "correct horse battery";
+export { password } from "./browser";
+export const sessions = inject("sessions");
 export const url = inject("url");
 export const real = inject("real");
 
@@ -44,10 +45,7 @@ export interface Setting {
 
 export async function person(s: Setting = {}): Promise<Person> {
   const context = await browser.newContext({ viewport: { width: s.width ?? 1440, height: s.height ?? 900 }, colorScheme: s.theme ?? "light", reducedMotion: "reduce" });
-  if (s.user) {
-    const r = await context.request.post(url + "/api/v1/session", { data: { user: s.user, password, ...(totpOf(s.user) ? { totp: totpOf(s.user) } : {}) }, headers: { Origin: url } });
-    if (!r.ok()) throw new Error(`${s.user} cannot sign in: ${r.status()} ${await r.text()}`);
-  }
+  if (s.user) await context.addCookies([{ ...sessions[s.user]!, url }]);
   const page = await context.newPage();
   const wrong: string[] = [];
   const hosts = new Set<string>();
@@ -65,10 +63,6 @@ export async function person(s: Setting = {}): Promise<Person> {
     },
     leave: () => context.close(),
   };
-}
-
-function totpOf(user: string): string {
-  return !real && user === "ben" ? "123456" : "";
 }
 
 /** Goes to a view and waits until it shows something that is no placeholder. */

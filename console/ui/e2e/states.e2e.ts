@@ -49,7 +49,7 @@ describe("what goes wrong is said, and can be tried again", () => {
   test("a wrong password", async () => {
     const p = await as({ allow: /401/ });
     await open(p, "/ledger?q=x");
-    await p.page.fill("input[name=username]", "ana");
+    await p.page.fill("input[name=username]", "vi");
     await p.page.fill("input[name=password]", "not it");
     await p.page.keyboard.press("Enter");
     await p.page.waitForSelector("[role=alert]");
@@ -61,12 +61,12 @@ describe("what goes wrong is said, and can be tried again", () => {
     p.clean();
   });
   test("the session ends meanwhile", async () => {
-    const p = await as({ user: "ana", allow: /401/ });
+    const p = await as({ user: "audit", allow: /401/ });
     await open(p, `/campaigns/${campaign}`);
     await p.context.clearCookies();
     await p.page.keyboard.press("2");
     await sees(p, /Your session has ended/);
-    await p.page.fill("input[name=username]", "ana");
+    await p.page.fill("input[name=username]", "audit");
     await p.page.fill("input[name=password]", password);
     await p.page.keyboard.press("Enter");
     await p.page.waitForSelector("#main");

@@ -54,7 +54,7 @@ export function draw(box: HTMLElement, p: Plot, height: number): { destroy: () =
       scales: { x: { time: true, range: () => [first, last] }, y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.06 : 1] } },
       tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "UTC"),
       axes: [
-        { ...axis, grid: { show: false }, size: 26, space: 70, values: "{D} {MMM}" as never },
+        { ...axis, grid: { show: false }, size: 26, space: 70, values: (_u, at, _i, _s, step) => at.map((t) => tick(t, step)) },
         { ...axis, grid: { stroke: color("line"), width: 1 }, size: 58, space: 34, values: (_u, vs) => vs.map((v) => p.format(v)) },
       ],
       series: [{}, ...p.series.map((s) => ({ label: s.name, fill: color(s.color), stroke: color(s.color), width: 0, points: { show: false }, paths: bars }))],
@@ -72,6 +72,16 @@ export function draw(box: HTMLElement, p: Plot, height: number): { destroy: () =
     box,
   );
   return { destroy: () => u.destroy(), resize: (width) => u.setSize({ width, height }) };
+}
+
+const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/** A day, or the hour within one, in UTC. */
+function tick(t: number, step: number): string {
+  const d = new Date(t * 1000);
+  const hour = d.getUTCHours();
+  if (step < 86_400 && (hour !== 0 || d.getUTCMinutes() !== 0)) return `${String(hour).padStart(2, "0")}:${String(d.getUTCMinutes()).padStart(2, "0")}`;
+  return `${d.getUTCDate()} ${months[d.getUTCMonth()]}`;
 }
 
 function marks(u: uPlot, p: Plot, color: (name: string) => string, font: string): void {

@@ -1,1 +1,0 @@
-import{at as e,gt as t,sn as n,ut as r}from"./base-32RhkoqJ.js";r.listen(),t.listen(),n(e,{target:document.getElementById(`app`)});
