@@ -31,13 +31,34 @@ async function sessions(url: string, real: boolean): Promise<Record<string, { na
     const [name = "", value = ""] = (r.headers.get("set-cookie") ?? "").split(";")[0]!.split("=");
     out[user] = { name, value };
   }
+  // A case, where there is none, so that there is one to look at.
+  const ana = { Origin: url, Cookie: `${out.ana!.name}=${out.ana!.value}`, "Content-Type": "application/json" };
+  const items = async (path: string) => ((await (await fetch(url + "/api/v1" + path, { headers: ana })).json()) as { items: { id: string }[] }).items;
+  const [campaign] = await items("/campaigns?limit=1");
+  if (campaign && (await items("/cases?limit=1")).length === 0) await fetch(url + "/api/v1/cases", { method: "POST", headers: { ...ana, "Idempotency-Key": "a-case-to-look-at" }, body: JSON.stringify({ campaign: campaign.id, assignee: "me", note: "Asked the payment provider." }) });
   return out;
+}
+
+/** Makes the people of a site that nobody has entered yet, from the bootstrap token that it printed. */
+async function settle(url: string, token: string): Promise<void> {
+  let n = 0;
+  const send = async (path: string, body: object, cookie = ""): Promise<{ body: { invitation: string }; cookie: string }> => {
+    const r = await fetch(url + "/api/v1" + path, { method: "POST", headers: { "Content-Type": "application/json", Origin: url, "Idempotency-Key": `settle-people-${++n}`, ...(cookie ? { Cookie: cookie } : {}) }, body: JSON.stringify(body) });
+    if (!r.ok) throw new Error(`set up the people of ${url}: ${path}: ${r.status} ${await r.text()}`);
+    return { body: (await r.json()) as { invitation: string }, cookie: (r.headers.get("set-cookie") ?? "").split(";")[0]! };
+  };
+  const admin = await send("/session/setup", { token, user: "admin", password });
+  for (const [name, role] of Object.entries(people).filter(([, role]) => role !== "admin")) {
+    const made = await send("/users", { name, role }, admin.cookie);
+    await send("/session/setup", { token: made.body.invitation, password });
+  }
 }
 
 export default async function setup({ provide }: TestProject): Promise<(() => void) | void> {
   chromium();
   if (process.env.PALLADIUM_URL) {
     const url = process.env.PALLADIUM_URL.replace(/\/$/, "");
+    if (process.env.PALLADIUM_BOOTSTRAP) await settle(url, process.env.PALLADIUM_BOOTSTRAP);
     provide("url", url);
     provide("real", true);
     provide("sessions", await sessions(url, true));

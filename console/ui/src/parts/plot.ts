@@ -48,7 +48,7 @@ export function draw(box: HTMLElement, p: Plot, height: number): { destroy: () =
     {
       width: box.clientWidth || 600,
       height,
-      padding: [18, 4, 0, 0],
+      padding: [18, 18, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
       scales: { x: { time: true, range: () => [first, last] }, y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.06 : 1] } },
