@@ -16,7 +16,7 @@ import (
 //go:embed all:dist
 var dist embed.FS
 
-// policy is the content security policy of every page. default-src covers scripts, styles, fonts, pictures, connections and
+// policy is the content security policy of every answer. default-src covers scripts, styles, fonts, pictures, connections and
 // workers: none but this origin's, none in the page itself. What becomes markup or the address of a script must come out of one
 // of the two named trusted types: Svelte's templates, which are constants of the build, and the console's own workers.
 const policy = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; " +
@@ -87,8 +87,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "use GET", http.StatusMethodNotAllowed)
 		return
 	}
+	h.Set("Content-Security-Policy", policy) // of the files too: a worker runs under that of its own script
 	if f == s.page {
-		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")

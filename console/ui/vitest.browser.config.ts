@@ -2,8 +2,8 @@ import { basename } from "node:path";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
-// The journeys leave behind what the views then show: decisions, an appeal, an approval.
-const order = ["journey", "states", "views", "speed"];
+// The journeys leave behind what the views then show: decisions, an appeal, an approval. Second factors end sessions: they come last.
+const order = ["journey", "states", "views", "speed", "signin"];
 class InOrder extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const place = (f: TestSpecification) => order.indexOf(basename(f.moduleId).split(".")[0]!);

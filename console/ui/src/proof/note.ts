@@ -1,6 +1,6 @@
 // Signed notes and checkpoints of C2SP: a text, a blank line, signature lines.
 
-import { base64, concat, ed25519, equal, hex, sha256, Unsupported } from "./sha256";
+import { base64, ed25519, equal, hex, sha256 } from "./sha256";
 
 export interface Verifier {
   name: string;
@@ -58,5 +58,3 @@ export async function checkSignature(cp: Checkpoint, by: Verifier): Promise<void
     if (!(await ed25519(by.key, utf8.encode(cp.text), s.raw.slice(4)))) throw new Error(`the signature of ${by.name} does not hold`);
   }
 }
-
-export { concat, Unsupported };

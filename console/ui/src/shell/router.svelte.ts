@@ -37,11 +37,6 @@ class Place {
     this.#read(false);
   }
 
-  back(fallback: string): void {
-    if (history.length > 1 && this.moves > 0) history.back();
-    else this.go(fallback);
-  }
-
   #read(moved: boolean): void {
     const other = this.path !== location.pathname;
     this.path = location.pathname;

@@ -1,1 +1,0 @@
-import{_t as e,cn as t,dt as n,ot as r}from"./base-BkX0Wxjz.js";n.listen(),e.listen(),t(r,{target:document.getElementById(`app`)});
