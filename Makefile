@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 DATA      ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-api bench-stream bench-ledger bench-hash bench-models conformance eval fit clean
+.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-api bench-stream bench-ledger bench-hash bench-models conformance eval fit clean console console-check browser
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -101,6 +101,16 @@ eval: build ## measure on worlds with fixed seeds and write docs/EVALUATION.md
 
 fit: build ## fit the weights of the extraction score anew and write rules/extraction.json
 	bin/palladium world fit $(if $(wildcard $(DATA)),--data $(DATA)) --out rules/extraction.json
+
+# The only targets that use Node (20.19 or later) and npm. What they build is committed, so that building palladium needs neither.
+console: ## build the web console anew, into console/dist
+	cd console/ui && npm ci && npm run build
+
+console-check: ## is console/dist what console/ui builds? types, unit tests, API shapes; skips where npm cannot be had
+	console/ui/tools/check
+
+browser: ## drive the console in a real browser, keyboard and accessibility included; needs Chromium and npm. PALLADIUM_URL=URL for one that runs
+	console/ui/tools/browser
 
 clean: ## remove what was built
 	rm -rf bin
