@@ -71,8 +71,8 @@ bench: ## run the benchmarks of every stage and the end-to-end figure
 bench-state: ## measure the state of a million accounts; needs 6 GB of memory and some minutes
 	GOGC=40 $(GO) test -run '^$$' -bench 'State/accounts=1000000$$' -benchtime 1x -timeout 60m ./app
 
-bench-gateway: ## measure the gateway beside its peers; GOMODEL=FILE adds that one
-	bench/gateway/run
+bench-gateway: ## measure the gateway beside its peers; GOMODEL=FILE adds that one, ARGS goes to it
+	bench/gateway/run $(ARGS)
 
 bench-ledger: ## durable ledger entries a second
 	$(GO) test ./proof/ledger/tlog -run '^$$' -bench Append -benchtime 50000x

@@ -12,8 +12,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -83,7 +81,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer collectLess()()
-	s := &site{o: o, log: slog.New(slog.NewTextHandler(o.Log, nil))}
+	s := &site{o: o, log: slog.New(slog.NewTextHandler(o.Log, nil)), watched: map[string]bool{}}
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	defer s.close()
 	if err := s.open(f); err != nil {
@@ -164,26 +162,4 @@ func (s *site) drain(servers []*http.Server, l gateway.Limits) error {
 	}
 	s.log.Info("drained", "after", time.Since(start).Round(time.Millisecond))
 	return nil
-}
-
-// Memory that is never touched, and so never there, by which the collector counts the heap as larger: it then runs each
-// time some 64 MB were allocated, and not for every few requests, while what many open streams hold grows by a quarter
-// only before it is collected.
-const (
-	ballastBytes = 256 << 20
-	gcPercent    = 25
-)
-
-// collectLess sets the collector for a heap that is small and much used, unless the environment says how it is to run.
-// What it returns undoes it.
-func collectLess() func() {
-	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
-		return func() {}
-	}
-	ballast := make([]byte, ballastBytes)
-	before := debug.SetGCPercent(gcPercent)
-	return func() {
-		debug.SetGCPercent(before)
-		runtime.KeepAlive(ballast)
-	}
 }

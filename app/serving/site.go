@@ -62,13 +62,14 @@ type site struct {
 	keys    *credential.Keys // nil when no file is configured
 	checker *credential.Checker
 	forget  context.CancelFunc // ends what the checker fetches
+	watched map[string]bool    // files of secrets that are followed
 }
 
 // open builds all parts of f.
 func (s *site) open(f *config.File) error {
 	g := &f.Gateway
 	s.limiter = budget.NewLimiter()
-	key, err := s.openState(g.State)
+	key, err := s.openState(g.State, behind(g.Outlive))
 	if err != nil {
 		return err
 	}
@@ -174,11 +175,12 @@ func (s *site) reload() error {
 		return err
 	}
 	forget()
+	s.watchSecrets(f)
 	if f.Gateway.Verdicts.File != "" {
 		s.readVerdicts(f.Gateway.Verdicts.File)
 	}
 	was, is := s.file.Gateway, f.Gateway
-	if was.Listen != is.Listen || was.Admin != is.Admin || was.TLS != is.TLS || was.State != is.State || was.Verdicts != is.Verdicts || was.Observe != is.Observe {
+	if was.Listen != is.Listen || was.Admin != is.Admin || was.TLS != is.TLS || was.State != is.State || was.Outlive != is.Outlive || was.Verdicts != is.Verdicts || was.Observe != is.Observe {
 		s.log.Warn("listeners, tls files, state directory, verdict file and observation change with the next start only")
 	}
 	return nil
@@ -197,11 +199,9 @@ func (s *site) watch(f *config.File) {
 	if s.o.Config != "" {
 		watch.File(s.life, s.o.Config, 0, s.reloadAndTell)
 	}
-	for _, u := range f.Gateway.Upstreams {
-		if u.SecretFile != "" {
-			watch.File(s.life, u.SecretFile, 0, s.reloadAndTell)
-		}
-	}
+	s.mu.Lock()
+	s.watchSecrets(f)
+	s.mu.Unlock()
 	if file := f.Gateway.Verdicts.File; file != "" {
 		watch.File(s.life, file, 0, func() { s.readVerdicts(file) })
 	}
@@ -229,6 +229,16 @@ func (s *site) watch(f *config.File) {
 			}
 		}
 	}()
+}
+
+// watchSecrets follows the files of upstreams' secrets that are not followed yet. mu is held.
+func (s *site) watchSecrets(f *config.File) {
+	for _, u := range f.Gateway.Upstreams {
+		if file := u.SecretFile; file != "" && !s.watched[file] {
+			s.watched[file] = true
+			watch.File(s.life, file, 0, s.reloadAndTell)
+		}
+	}
 }
 
 // readVerdicts takes in the verdict file. When it cannot be read the table before it is kept, and not relied on.
@@ -347,10 +357,18 @@ func (s *site) admin(f *config.File) (*http.Server, error) {
 	return admin.New(o), nil
 }
 
+// behind is how long what was drawn may wait to be on disk, in gateway.outlive's words.
+func behind(outlive string) time.Duration {
+	if outlive == "machine" {
+		return 0
+	}
+	return time.Second
+}
+
 const measuringKey = "measuring.key"
 
 // openState opens the state directory and returns the measuring key.
-func (s *site) openState(dir string) (key [32]byte, err error) {
+func (s *site) openState(dir string, sync time.Duration) (key [32]byte, err error) {
 	_, _ = rand.Read(key[:]) // never fails
 	if dir == "" {
 		s.ledger = budget.New(nil, nil)
@@ -375,7 +393,7 @@ func (s *site) openState(dir string) (key [32]byte, err error) {
 	default:
 		copy(key[:], old)
 	}
-	s.ledger, s.journal, err = app.OpenLedger(filepath.Join(dir, "budgets"))
+	s.ledger, s.journal, err = app.OpenLedger(filepath.Join(dir, "budgets"), sync)
 	return key, err
 }
 

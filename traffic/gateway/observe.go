@@ -44,6 +44,7 @@ func (x *exchange) observed() {
 	}
 	if x.passing.Follows {
 		scan := x.passing.Scan // a copy: the exchange holds the connection
+		scan.Learn(nil)
 		f.Scan = &scan
 		if !scan.HasUsage && x.reserved != nil {
 			f.Input, f.Output = x.cost()
