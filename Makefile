@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 DATA      ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-ledger bench-hash conformance eval fit clean
+.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-ledger bench-hash bench-models conformance eval fit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -77,12 +77,16 @@ bench-gateway: ## measure the gateway beside its peers; GOMODEL=FILE adds that o
 bench-ledger: ## durable ledger entries a second
 	$(GO) test ./proof/ledger/tlog -run '^$$' -bench Append -benchtime 50000x
 
+bench-models: ## inspect pickles of 400 MB, compare models of 2.2 GB: time and memory; needs 5 GB of disk
+	$(GO) test ./app/provenance -run '^$$' -bench Large -benchtime 1x -timeout 30m
+
 bench-hash: ## compare hashing with openssl and the Python reference
 	conformance/oms/bench
 
-conformance: ## see the gateway through real clients, and signatures beside the Python reference; skips what cannot be had
+conformance: ## see the gateway through real clients, signatures beside the Python reference, exports by their schemas; skips what cannot be had
 	conformance/gateway/run
 	conformance/oms/run
+	conformance/schemas/run
 
 eval: build ## measure on worlds with fixed seeds and write docs/EVALUATION.md
 	bin/palladium world evaluate --data $(DATA) --out docs/EVALUATION.md

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/store"
 	"github.com/palladium-guard/palladium/traffic/measure"
 	"github.com/palladium-guard/palladium/traffic/tap/file"
 )
@@ -157,19 +158,7 @@ func (f *folder) replace(name, temp string, write func(io.Writer) error) error {
 		os.Remove(f.path(temp))
 		return err
 	}
-	return syncDir(f.dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !openModes {
-		return err
-	}
-	return nil
+	return store.SyncDir(f.dir)
 }
 
 // save writes a snapshot of the scan, which has taken in the files up to the given positions.
