@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/palladium-guard/palladium/internal/urlpath"
 	"github.com/palladium-guard/palladium/store/secret"
 )
 
@@ -132,7 +133,7 @@ func (m Mode) known() bool    { return m == Enforce || m == Shadow }
 // route returns what counts for a path: the longest that fits. A path that servers read differently fits none.
 func (c *Config) route(path string) Route {
 	best := Route{Failure: c.Failure, Mode: c.Mode}
-	if !plain(path) {
+	if !urlpath.Plain(path) {
 		return best
 	}
 	for _, r := range c.Routes {
@@ -143,25 +144,4 @@ func (c *Config) route(path string) Route {
 		}
 	}
 	return best
-}
-
-// plain reports whether a path reads the same to every server: no dot segments, no empty ones but the last, nothing that
-// some decode and some do not.
-func plain(path string) bool {
-	rest, ok := strings.CutPrefix(path, "/")
-	if !ok {
-		return false
-	}
-	rest = strings.TrimSuffix(rest, "/")
-	for seg := range strings.SplitSeq(rest, "/") {
-		if seg == "." || seg == ".." || seg == "" && rest != "" {
-			return false
-		}
-	}
-	for i := range len(path) {
-		if c := path[i]; c <= ' ' || c >= 0x7f || c == '\\' || c == ';' || c == '%' || c == '#' || c == '?' {
-			return false
-		}
-	}
-	return true
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/palladium-guard/palladium/internal/size"
 )
 
 // Config is the section taps.kafka of the configuration. Without brokers there is no such tap.
@@ -28,7 +30,7 @@ type Config struct {
 	Dialect  string        `yaml:"dialect"`  // of all records; empty to tell it by looking at each
 	Start    string        `yaml:"start"`    // where a group without a position begins: earliest (the default) or latest
 	Batch    int           `yaml:"batch"`    // records that are taken in and committed together, at most; 4096 when 0
-	Fetch    int32         `yaml:"fetch"`    // bytes that one fetch asks for; 16 MiB when 0
+	Fetch    size.Bytes    `yaml:"fetch"`    // bytes that one fetch asks for; 16MiB when 0
 	Session  time.Duration `yaml:"session"`  // silence after which the group takes a process for dead; 30s when 0
 	Drain    time.Duration `yaml:"drain"`    // at the end, for the batch in hand; 10s when 0
 	TLS      TLS           `yaml:"tls"`
@@ -84,7 +86,7 @@ func (c *Config) Check() error {
 	add(len(c.Topics) == 0, "topics: name at least one topic")
 	add(c.Start != "earliest" && c.Start != "latest", "start must be earliest or latest")
 	add(c.Batch < 1 || c.Batch > 1<<20, "batch must lie between 1 and 1048576")
-	add(c.Fetch < 1<<10, "fetch must be at least 1024 bytes")
+	add(c.Fetch < 1<<10 || c.Fetch > 1<<30, "fetch must lie between 1KiB and 1GiB")
 	add(c.Session < 6*time.Second || c.Session > 30*time.Minute, "session must lie between 6s and 30m, which brokers allow")
 	add(c.Drain < 0, "drain must not be negative")
 	add((c.TLS.Certificate == "") != (c.TLS.Key == ""), "tls: give certificate and key together")
@@ -129,7 +131,7 @@ func (c *Config) options() ([]kgo.Opt, error) {
 		kgo.ClientID("palladium"), kgo.SeedBrokers(c.Brokers...), kgo.ConsumeTopics(c.Topics...), kgo.ConsumerGroup(c.Group),
 		kgo.ConsumeStartOffset(start), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), // what is still there is not passed by
 		kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(), kgo.Balancers(kgo.CooperativeStickyBalancer()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(c.Fetch), kgo.FetchMaxPartitionBytes(min(c.Fetch, 4<<20)),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(int32(c.Fetch)), kgo.FetchMaxPartitionBytes(int32(min(c.Fetch, 4<<20))),
 		kgo.SessionTimeout(c.Session), kgo.HeartbeatInterval(c.Session / 10), kgo.RebalanceTimeout(max(c.Session, time.Minute)),
 		kgo.MaxDecompressBatchBytes(maxDecompressed), kgo.DisableClientMetrics(),
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/palladium-guard/palladium/internal/size"
 	"github.com/palladium-guard/palladium/store/secret"
 )
 
@@ -12,7 +13,7 @@ import (
 type Config struct {
 	GRPC     string        `yaml:"grpc"`    // host:port for OTLP over gRPC, such as 127.0.0.1:4317; empty: none
 	HTTP     string        `yaml:"http"`    // host:port for OTLP over HTTP, such as 127.0.0.1:4318; empty: none
-	Request  int64         `yaml:"request"` // bytes of a request, uncompressed; 16 MiB when 0
+	Request  size.Bytes    `yaml:"request"` // bytes of a request, uncompressed; 16 MiB when 0
 	AtOnce   int           `yaml:"at_once"` // requests in hand at once; 64 when 0. Memory is at most four times the product
 	Wait     time.Duration `yaml:"wait"`    // for observations to be taken and kept; then the client is told to try again. 10s when 0
 	Retry    time.Duration `yaml:"retry"`   // when clients are to try again; 2s when 0

@@ -144,7 +144,7 @@ var errEncoding = errors.New("unknown content encoding")
 
 // body reads a request's body, uncompressed. The cause goes with the error.
 func (t *Tap) body(w http.ResponseWriter, r *http.Request) ([]byte, cause, error) {
-	in := io.Reader(http.MaxBytesReader(w, r.Body, t.c.Request))
+	in := io.Reader(http.MaxBytesReader(w, r.Body, int64(t.c.Request)))
 	switch r.Header.Get("Content-Encoding") {
 	case "", "identity":
 	case "gzip":
@@ -157,14 +157,14 @@ func (t *Tap) body(w http.ResponseWriter, r *http.Request) ([]byte, cause, error
 		return nil, causeForm, errEncoding
 	}
 	var b bytes.Buffer
-	if n := r.ContentLength; n > 0 && n <= t.c.Request {
+	if n := r.ContentLength; n > 0 && n <= int64(t.c.Request) {
 		b.Grow(int(n) + bytes.MinRead)
 	}
-	n, err := b.ReadFrom(io.LimitReader(in, t.c.Request+1))
+	n, err := b.ReadFrom(io.LimitReader(in, int64(t.c.Request)+1))
 	switch {
 	case err != nil:
 		return nil, blame(err), err
-	case n > t.c.Request:
+	case n > int64(t.c.Request):
 		return nil, causeSize, errors.New("too large")
 	}
 	return b.Bytes(), 0, nil
