@@ -49,7 +49,7 @@ func Rooms() []Room {
 			"proof/dossier", "proof/ledger", "proof/watermark", "proof/attribution", "proof/stix", "proof/match", "proof/assurance",
 		},
 		Door: {
-			"traffic/tap", "traffic/gateway", "weights/attest", "weights/guard", "weights/mount", "weights/egress", "proof/taxii",
+			"traffic/tap", "traffic/gateway", "traffic/check", "weights/attest", "weights/guard", "weights/mount", "weights/egress", "proof/taxii",
 			"api", "console", "notify", "world",
 		},
 	} {
