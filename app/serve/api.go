@@ -75,11 +75,8 @@ func (h *house) startAPI(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("look for a first administrator: %w", err), l.Close())
 	}
-	if token != "" {
-		h.token = token
-		if h.o.Welcome != nil {
-			h.o.Welcome(origin, token)
-		}
+	if token != "" && h.o.Welcome != nil {
+		h.o.Welcome(origin, token)
 	}
 	mux := http.NewServeMux()
 	o.Register(mux)

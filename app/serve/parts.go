@@ -14,7 +14,6 @@ import (
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/app/live"
 	"github.com/palladium-guard/palladium/store/stream"
-	"github.com/palladium-guard/palladium/traffic/budget"
 	"github.com/palladium-guard/palladium/traffic/gateway"
 	"github.com/palladium-guard/palladium/traffic/gateway/admin"
 )
@@ -23,9 +22,6 @@ import (
 type source struct{ *stream.Stream }
 
 var _ live.Source = source{}
-
-// lease returns where several gateways share caps. Nothing does yet: each gateway holds its caps alone.
-func (*house) lease() budget.Lease { return nil }
 
 // parts are what health tells beside the gateway's own.
 func (h *house) parts() []gateway.Part {

@@ -106,7 +106,6 @@ type house struct {
 	leads  func() bool
 	ready  Addresses
 	since  time.Time
-	token  string // of the first administrator; empty once there is one
 
 	mu         sync.Mutex // guards ready and publishers
 	publishers map[string]*stream.Publisher
@@ -335,7 +334,7 @@ func (h *house) gateway(ctx, inner context.Context) error {
 		sink = h.o.Observed(pub)
 	}
 	o := h.serving(&serving.Joined{
-		Key: h.key, Sink: sink, Lease: h.lease(), Health: h.parts, Metrics: h.metrics(),
+		Key: h.key, Sink: sink, Health: h.parts, Metrics: h.metrics(),
 		Alive: func() bool { ok, _ := h.stream.Health(); return ok },
 		Verdicts: func(ctx context.Context, got func(uint64, []byte)) error {
 			return h.stream.Watch(ctx, live.VerdictTable, got)

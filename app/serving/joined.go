@@ -6,7 +6,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/palladium-guard/palladium/traffic/budget"
 	"github.com/palladium-guard/palladium/traffic/gateway"
 	"github.com/palladium-guard/palladium/traffic/gateway/observe"
 	"github.com/palladium-guard/palladium/traffic/verdict"
@@ -14,9 +13,8 @@ import (
 
 // Joined is what a gateway is joined to where it does not stand alone. All of it belongs to the caller.
 type Joined struct {
-	Key   [32]byte     // the installation's measuring key
-	Sink  observe.Sink // takes what is measured
-	Lease budget.Lease // portions of the caps that several gateways share; nil where each holds its caps alone
+	Key  [32]byte     // the installation's measuring key
+	Sink observe.Sink // takes what is measured
 	// Verdicts calls got with the tables that are decided on: the present one first, then each newer one, until ctx ends.
 	Verdicts func(ctx context.Context, got func(version uint64, data []byte)) error
 	// Alive reports whether tables would come if there were newer ones: while they would, the one in use does not grow stale.
