@@ -38,32 +38,33 @@ type Publisher struct {
 	timer    *time.Timer
 	wake     chan struct{} // of the goroutine that sends; holds one
 
-	mu       sync.Mutex
-	closed   bool
-	writer   batch.Writer
-	open     bool      // a batch is being written
-	since    time.Time // when it was begun
-	number   uint64    // of the latest batch
-	queue    []*flight // batches not acknowledged, in order; numbers follow each other
-	next     int       // the first in queue that is to be sent
-	flying   int       // sent, and neither acknowledged nor refused
-	sending  *flight   // whose message is being read without the lock
-	trouble  error     // a batch was refused or lost: what is not acknowledged is to be sent again
-	last     error     // the trouble before, until something is acknowledged
-	anew     bool      // the connection is new: the same, at once
-	resume   time.Time // nothing is sent before
-	pause    time.Duration
-	limit    int // window, but one after trouble, until a batch is acknowledged
-	held     int // bytes of messages in queue
-	spare    []*flight
-	changed  chan struct{} // closed and replaced when something is acknowledged; nil when nobody waits
-	names    map[uint64]time.Time
-	accepted uint64 // observations
-	acked    uint64
-	dropped  uint64
-	drops    time.Time // of the latest drop
-	before   uint64    // dropped when the present minute of drops began
-	minute   time.Time
+	mu         sync.Mutex
+	closed     bool
+	writer     batch.Writer
+	open       bool      // a batch is being written
+	since      time.Time // when it was begun
+	number     uint64    // of the latest batch
+	queue      []*flight // batches not acknowledged, in order; numbers follow each other
+	next       int       // the first in queue that is to be sent
+	flying     int       // sent, and neither acknowledged nor refused
+	sending    *flight   // whose message is being read without the lock
+	trouble    error     // a batch was refused or lost: what is not acknowledged is to be sent again
+	last       error     // the trouble before, until something is acknowledged
+	anew       bool      // the connection is new: the same, at once
+	connection uint64    // that was sent on last
+	resume     time.Time // nothing is sent before
+	pause      time.Duration
+	limit      int // window, but one after trouble, until a batch is acknowledged
+	held       int // bytes of messages in queue
+	spare      []*flight
+	changed    chan struct{} // closed and replaced when something is acknowledged; nil when nobody waits
+	names      map[uint64]time.Time
+	accepted   uint64 // observations
+	acked      uint64
+	dropped    uint64
+	drops      time.Time // of the latest drop
+	before     uint64    // dropped when the present minute of drops began
+	minute     time.Time
 }
 
 // flight is a batch on its way.
@@ -337,7 +338,8 @@ func (p *Publisher) send() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for p.stream.open() {
-		f, wait := p.pick(conn.IsConnected())
+		connected := conn.IsConnected()
+		f, wait := p.pick(connected, conn.Stats().Reconnects)
 		if f == nil {
 			var later <-chan time.Time
 			if wait > 0 {
@@ -368,10 +370,15 @@ func (p *Publisher) send() {
 	}
 }
 
-// pick returns the next batch to send, or nil and how long to wait at most; zero: until something happens.
-func (p *Publisher) pick(connected bool) (*flight, time.Duration) {
+// pick returns the next batch to send, or nil and how long to wait at most; zero: until something happens. connection counts
+// connections, and is read after connected: a new one is told by it, since the callback that tells of it comes later, and a batch
+// sent in between would overtake those that the old connection lost.
+func (p *Publisher) pick(connected bool, connection uint64) (*flight, time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if connection != p.connection {
+		p.connection, p.anew = connection, true
+	}
 	p.sending = nil
 	now := time.Now()
 	if len(p.queue) > 0 && p.queue[0].state == flying && now.Sub(p.queue[0].sent) > overdue {
