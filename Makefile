@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 DATA      ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-ledger bench-hash conformance eval fit clean
+.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-api bench-stream bench-ledger bench-hash bench-models conformance eval fit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -71,18 +71,30 @@ bench: ## run the benchmarks of every stage and the end-to-end figure
 bench-state: ## measure the state of a million accounts; needs 6 GB of memory and some minutes
 	GOGC=40 $(GO) test -run '^$$' -bench 'State/accounts=1000000$$' -benchtime 1x -timeout 60m ./app
 
-bench-gateway: ## measure the gateway beside its peers; GOMODEL=FILE adds that one
-	bench/gateway/run
+bench-gateway: ## measure the gateway beside its peers; GOMODEL=FILE adds that one, ARGS goes to it
+	bench/gateway/run $(ARGS)
+
+bench-api: ## the slowest of a hundred answers of the operator's API: 10,000 campaigns, a campaign of 24,000 accounts
+	$(GO) test ./app/office -run '^$$' -bench 'Queue|Campaign' -benchtime 200x -timeout 30m
 
 bench-ledger: ## durable ledger entries a second
 	$(GO) test ./proof/ledger/tlog -run '^$$' -bench Append -benchtime 50000x
 
+bench-stream: ## observations a second through the embedded stream, and what each costs
+	$(GO) test ./store/stream -run '^$$' -bench Stream/plain -benchtime 2000000x
+	$(GO) test ./store/stream -run '^$$' -bench Stream/always -benchtime 50000x
+	$(GO) test ./store/stream -run '^$$' -bench Encoding
+
+bench-models: ## inspect pickles of 400 MB, compare models of 2.2 GB: time and memory; needs 5 GB of disk
+	$(GO) test ./app/provenance -run '^$$' -bench Large -benchtime 1x -timeout 30m
+
 bench-hash: ## compare hashing with openssl and the Python reference
 	conformance/oms/bench
 
-conformance: ## see the gateway through real clients, and signatures beside the Python reference; skips what cannot be had
+conformance: ## see the gateway through real clients, signatures beside the Python reference, exports by their schemas; skips what cannot be had
 	conformance/gateway/run
 	conformance/oms/run
+	conformance/schemas/run
 
 eval: build ## measure on worlds with fixed seeds and write docs/EVALUATION.md
 	bin/palladium world evaluate --data $(DATA) --out docs/EVALUATION.md

@@ -10,13 +10,14 @@ import (
 )
 
 // OpenLedger returns the ledger whose journal is in the folder dir, with all that was drawn and reserved before. The
-// journal is closed after the last request has ended. An empty dir gives a ledger that forgets, and no journal.
-func OpenLedger(dir string) (*budget.Ledger, *journal.File, error) {
+// journal is closed after the last request has ended. What it holds outlives the process at once, and the machine after
+// behind at most; with 0, at once too. An empty dir gives a ledger that forgets, and no journal.
+func OpenLedger(dir string, behind time.Duration) (*budget.Ledger, *journal.File, error) {
 	if dir == "" {
 		return budget.New(nil, nil), nil, nil
 	}
 	past := budget.NewReplay()
-	j, err := journal.Open(dir, journal.Options{Fold: func() journal.Fold { return folding{budget.NewReplay()} }}, past.Apply)
+	j, err := journal.Open(dir, journal.Options{Sync: behind, Fold: func() journal.Fold { return folding{budget.NewReplay()} }}, past.Apply)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the budgets: %w", err)
 	}

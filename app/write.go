@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/palladium-guard/palladium/store"
 )
 
 // ErrWrite is wrapped by errors of WriteFile that the file system gave.
@@ -17,7 +18,7 @@ var ErrWrite = errors.New("write")
 // WriteFile writes a file whole or not at all: beside it under another name, forced to disk, then renamed. A new file
 // can be read by its owner only, one that was there keeps its permissions; a path that is no regular file, such as a
 // pipe, is written as it is. Errors name path; those of write are passed on.
-func WriteFile(path string, write func(io.Writer) error) (err error) {
+func WriteFile(path string, write func(io.Writer) error) error {
 	mode := os.FileMode(0o600) // findings are personal data
 	if info, err := os.Stat(path); err == nil {
 		if !info.Mode().IsRegular() {
@@ -29,34 +30,7 @@ func WriteFile(path string, write func(io.Writer) error) (err error) {
 		}
 	}
 	prefix := "." + filepath.Base(path) + "."
-	f, err := os.CreateTemp(filepath.Dir(path), prefix+"*")
-	if err != nil {
-		return named(err, path, prefix)
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-			err = named(err, path, prefix)
-		}
-	}()
-	b := bufio.NewWriter(f)
-	if err := write(b); err != nil {
-		return err
-	}
-	if err := b.Flush(); err != nil {
-		return err
-	}
-	if err := f.Chmod(mode); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return named(store.Replace(path, mode, write), path, prefix)
 }
 
 // named gives an error that speaks of the provisional file, whose name begins with prefix, the name that was asked for.

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/palladium-guard/palladium/store"
 	"github.com/palladium-guard/palladium/weights/manifest"
 )
 
@@ -129,7 +130,7 @@ func makeKey(path string) error {
 	_, _ = rand.Read(key) // never fails
 	temp := path + "." + rand.Text()
 	defer os.Remove(temp)
-	if err := replaceFile(temp, 0o600, key); err != nil {
+	if err := store.ReplaceBytes(temp, 0o600, key); err != nil {
 		return err
 	}
 	return os.Link(temp, path)
@@ -196,7 +197,7 @@ func (c *Cache) Save(complete bool) error {
 	}
 	tag := c.mac([]byte("lines"), []byte(c.path), b.Bytes())
 	b.WriteString(hex.EncodeToString(tag) + "\n")
-	if err := replaceFile(c.path, 0o600, b.Bytes()); err != nil {
+	if err := store.ReplaceBytes(c.path, 0o600, b.Bytes()); err != nil {
 		return fmt.Errorf("keep digests: %w", err)
 	}
 	return nil

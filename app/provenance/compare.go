@@ -49,14 +49,14 @@ func (w *Weights) open() (m *compare.Model, done func(), err error) {
 		return nil, nil, err
 	}
 	var open []*os.File
-	done = func() {
+	closeAll := func() {
 		for _, f := range open {
 			_ = f.Close() // opened for reading
 		}
 	}
 	defer func() {
 		if err != nil {
-			done()
+			closeAll()
 		}
 	}()
 	var sources []compare.Source
@@ -91,7 +91,7 @@ func (w *Weights) open() (m *compare.Model, done func(), err error) {
 			return nil, nil, fmt.Errorf("read the weights of %s: its index lists the tensor %q, which is in none of its files: fetch the model anew", w.Path, name)
 		}
 	}
-	return m, done, nil
+	return m, closeAll, nil
 }
 
 // files returns the files that hold the weights, and the index of a sharded model.

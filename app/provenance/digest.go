@@ -3,7 +3,6 @@ package provenance
 import (
 	"context"
 	"io/fs"
-	"os"
 
 	"github.com/palladium-guard/palladium/weights/manifest"
 )
@@ -45,11 +44,6 @@ func digest(ctx context.Context, m *model, ignore []string, r Reading) (*Opened,
 		return nil, refuse("read "+m.path, err)
 	}
 	return &Opened{FS: m.fsys, Single: m.single, Files: tree.Files, Resources: resources, Close: m.close}, nil
-}
-
-// WriteWhole writes a file whole or not at all, forced to disk.
-func WriteWhole(path string, mode os.FileMode, data []byte) error {
-	return replaceFile(path, mode, data)
 }
 
 // ReadSmall reads a file that has at most limit bytes.

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/palladium-guard/palladium/internal/sha256pair"
 	"github.com/palladium-guard/palladium/weights/manifest"
 	"github.com/palladium-guard/palladium/weights/signing"
 )
@@ -209,7 +210,7 @@ func (r *Reading) keep(complete bool) []string {
 }
 
 func (r *Reading) options() manifest.Options {
-	o := manifest.Options{Workers: cmp.Or(r.Workers, runtime.GOMAXPROCS(0)), Progress: r.Progress, Stamp: stampOf}
+	o := manifest.Options{Workers: cmp.Or(r.Workers, runtime.GOMAXPROCS(0)), Progress: r.Progress, Stamp: stampOf, Pair: sha256pair.New().Write}
 	if r.Cache != nil {
 		o.Memory = r.Cache
 	}
@@ -237,6 +238,7 @@ type Report struct {
 	Recalled   int64              `json:"bytes_from_cache"`
 	Ignored    []Left             `json:"ignored,omitempty"`
 	Unsigned   []string           `json:"unsigned,omitempty"` // accepted although no signature covers them
+	Entry      *uint64            `json:"ledger_entry,omitempty"`
 	Warnings   []string           `json:"warnings,omitempty"`
 	Manifest   *manifest.Manifest `json:"-"`
 }
@@ -295,10 +297,7 @@ func readSmall(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// temporary is the pattern of the names under which a file is written before it is put in its place.
-func temporary(path string) string { return "." + filepath.Base(path) + ".*.tmp" }
-
-// sweep removes what a run that was killed while it wrote the file at path left beside it. In a model it would be a file
+// sweep removes what a run that was killed while store.Replace wrote the file at path left beside it. In a model it would be a file
 // that nobody signed.
 func sweep(path string) {
 	left, err := filepath.Glob(filepath.Join(quoteGlob(filepath.Dir(path)), quoteGlob("."+filepath.Base(path)+".")+"*.tmp"))
@@ -316,41 +315,4 @@ func quoteGlob(s string) string {
 		return s
 	}
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(s)
-}
-
-// replaceFile writes a file whole or not at all, so that others can read it: beside it under another name, forced to
-// disk, then renamed.
-func replaceFile(path string, mode os.FileMode, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), temporary(path))
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	if err := f.Chmod(mode); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return nil // it is there; that its name survives a power cut cannot be asked for
-	}
-	defer dir.Close()
-	_ = dir.Sync() // not every system can
-	return nil
 }

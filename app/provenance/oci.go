@@ -25,6 +25,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/credentials"
 	"oras.land/oras-go/v2/registry/remote/retry"
 
+	"github.com/palladium-guard/palladium/store"
 	"github.com/palladium-guard/palladium/weights/manifest"
 	"github.com/palladium-guard/palladium/weights/signing"
 )
@@ -198,7 +199,7 @@ func signArtifact(ctx context.Context, o SignOptions) (*Report, error) {
 	}
 	r.Warnings = append(r.Warnings, a.warnings...)
 	if o.Signature != "" {
-		if err := replaceFile(o.Signature, 0o644, data); err != nil {
+		if err := store.ReplaceBytes(o.Signature, 0o644, data); err != nil {
 			return nil, fmt.Errorf("write the signature: %w", err)
 		}
 		r.Signature = o.Signature

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/palladium-guard/palladium/proof/ledger"
+	"github.com/palladium-guard/palladium/store"
 	"github.com/palladium-guard/palladium/weights/manifest"
 	"github.com/palladium-guard/palladium/weights/signing"
 )
@@ -29,6 +31,7 @@ type SignOptions struct {
 	ShardSize int64              // bytes, with Shards; DefaultShardSize when zero
 
 	Reading Reading
+	Ledger  ledger.Ledger // the signature is written to it before it is put in its place; none when nil
 }
 
 // Signer makes a bundle for a payload.
@@ -74,7 +77,7 @@ func Sign(ctx context.Context, o SignOptions) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := replaceFile(path, 0o644, data); err != nil {
+	if err := store.ReplaceBytes(path, 0o644, data); err != nil {
 		return nil, fmt.Errorf("write the signature: %w", err)
 	}
 	r.Signature = path
@@ -131,6 +134,13 @@ func signModel(ctx context.Context, m *model, within string, o *SignOptions) (*R
 		return nil, nil, fmt.Errorf("read back the signature: %w", err)
 	}
 	r.Ignored, r.Unsigned = leftOut(s.Ignored, tree.Ignored), accepted(tree.Ignored, o.Scope.AllowUnsigned)
+	if o.Ledger != nil {
+		receipt, err := o.Ledger.Append(ctx, ledger.Statement{Type: ledger.TypeSignature, Body: data})
+		if err != nil {
+			return nil, nil, fmt.Errorf("write the signature to the ledger: %w", err)
+		}
+		r.Entry = &receipt.Index
+	}
 	return r, data, nil
 }
 

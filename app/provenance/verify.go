@@ -137,10 +137,12 @@ func Verify(ctx context.Context, o VerifyOptions) (*Report, error) {
 		return nil, err
 	}
 	if o.Scope.LinksAnywhere && v.Manifest.Symlinks {
-		m.close()
-		if m, err = openModel(o.Model, true, true); err != nil {
+		wide, err := openModel(o.Model, true, true)
+		if err != nil {
 			return nil, err
 		}
+		m.close()
+		m = wide
 	}
 	r, err := verifyModel(ctx, m, within, v, &o)
 	kept := o.Reading.keep(err == nil)

@@ -81,7 +81,7 @@ func TestKill(t *testing.T) {
 		stop()
 		group.Wait()
 		s := &site{log: newLog(io.Discard)}
-		if _, err := s.openState(filepath.Join(dir, "state")); err != nil {
+		if _, err := s.openState(filepath.Join(dir, "state"), time.Second); err != nil {
 			t.Fatal(err)
 		}
 		charged := usedToday(s)

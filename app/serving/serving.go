@@ -12,8 +12,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -35,11 +33,12 @@ type Options struct {
 	Anonymous string   // plan of callers without a credential; "" leaves it to the file
 	Check     bool     // read and check everything, then end
 	Log       io.Writer
+	Join      *Joined                       // nil: the gateway stands alone
 	Ready     func(callers, admin net.Addr) // called once, when the listeners accept; admin is nil when there is none
 }
 
-// load reads the configuration and puts what the command line says over it.
-func (o *Options) load() (*config.File, error) {
+// Load reads the configuration and puts what the command line says over it.
+func (o *Options) Load() (*config.File, error) {
 	f := &config.File{}
 	if o.Config != "" {
 		data, err := os.ReadFile(o.Config)
@@ -78,12 +77,12 @@ func over(v *string, by string) {
 // Run serves until ctx ends, then drains. It returns nil after an orderly end. A hang-up signal has it read the
 // configuration again.
 func Run(ctx context.Context, o Options) error {
-	f, err := o.load()
+	f, err := o.Load()
 	if err != nil {
 		return err
 	}
 	defer collectLess()()
-	s := &site{o: o, log: slog.New(slog.NewTextHandler(o.Log, nil))}
+	s := &site{o: o, log: slog.New(slog.NewTextHandler(o.Log, nil)), watched: map[string]bool{}}
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	defer s.close()
 	if err := s.open(f); err != nil {
@@ -164,26 +163,4 @@ func (s *site) drain(servers []*http.Server, l gateway.Limits) error {
 	}
 	s.log.Info("drained", "after", time.Since(start).Round(time.Millisecond))
 	return nil
-}
-
-// Memory that is never touched, and so never there, by which the collector counts the heap as larger: it then runs each
-// time some 64 MB were allocated, and not for every few requests, while what many open streams hold grows by a quarter
-// only before it is collected.
-const (
-	ballastBytes = 256 << 20
-	gcPercent    = 25
-)
-
-// collectLess sets the collector for a heap that is small and much used, unless the environment says how it is to run.
-// What it returns undoes it.
-func collectLess() func() {
-	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
-		return func() {}
-	}
-	ballast := make([]byte, ballastBytes)
-	before := debug.SetGCPercent(gcPercent)
-	return func() {
-		debug.SetGCPercent(before)
-		runtime.KeepAlive(ballast)
-	}
 }

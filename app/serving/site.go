@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -62,18 +63,25 @@ type site struct {
 	keys    *credential.Keys // nil when no file is configured
 	checker *credential.Checker
 	forget  context.CancelFunc // ends what the checker fetches
+	watched map[string]bool    // files of secrets that are followed
 }
 
 // open builds all parts of f.
 func (s *site) open(f *config.File) error {
 	g := &f.Gateway
 	s.limiter = budget.NewLimiter()
-	key, err := s.openState(g.State)
+	key, err := s.openState(g.State, behind(g.Outlive))
 	if err != nil {
 		return err
 	}
 	s.verdicts = verdict.NewHolder(g.Verdicts.MaxAge)
-	if g.Verdicts.File == "" {
+	if j := s.o.Join; j != nil {
+		key = j.Key
+		if g.Verdicts.File != "" {
+			return errors.New("gateway.verdicts.file is set, but verdicts come from the detector: leave it out, or run palladium gateway alone")
+		}
+		s.follow(s.life)
+	} else if g.Verdicts.File == "" {
 		if err := s.Replace(nil); err != nil {
 			return err
 		}
@@ -113,7 +121,14 @@ func (s *site) observe(o gateway.Observe, key [32]byte) (*observe.Observer, erro
 		}
 		to = s.sink
 	}
-	return observe.New(o, measure.New(key, nil), to), nil
+	if s.o.Join != nil {
+		to = s.o.Join.Sink
+	}
+	cues, err := app.Cues()
+	if err != nil {
+		return nil, err
+	}
+	return observe.New(o, measure.New(key, cues), to)
 }
 
 // parts builds what can be reloaded.
@@ -159,7 +174,7 @@ func (s *site) parts(f *config.File) (gateway.Options, error) {
 func (s *site) reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f, err := s.o.load()
+	f, err := s.o.Load()
 	if err != nil {
 		return err
 	}
@@ -174,11 +189,12 @@ func (s *site) reload() error {
 		return err
 	}
 	forget()
+	s.watchSecrets(f)
 	if f.Gateway.Verdicts.File != "" {
 		s.readVerdicts(f.Gateway.Verdicts.File)
 	}
 	was, is := s.file.Gateway, f.Gateway
-	if was.Listen != is.Listen || was.Admin != is.Admin || was.TLS != is.TLS || was.State != is.State || was.Verdicts != is.Verdicts || was.Observe != is.Observe {
+	if was.Listen != is.Listen || was.Admin != is.Admin || was.TLS != is.TLS || was.State != is.State || was.Outlive != is.Outlive || was.Verdicts != is.Verdicts || !reflect.DeepEqual(was.Observe, is.Observe) {
 		s.log.Warn("listeners, tls files, state directory, verdict file and observation change with the next start only")
 	}
 	return nil
@@ -197,11 +213,9 @@ func (s *site) watch(f *config.File) {
 	if s.o.Config != "" {
 		watch.File(s.life, s.o.Config, 0, s.reloadAndTell)
 	}
-	for _, u := range f.Gateway.Upstreams {
-		if u.SecretFile != "" {
-			watch.File(s.life, u.SecretFile, 0, s.reloadAndTell)
-		}
-	}
+	s.mu.Lock()
+	s.watchSecrets(f)
+	s.mu.Unlock()
 	if file := f.Gateway.Verdicts.File; file != "" {
 		watch.File(s.life, file, 0, func() { s.readVerdicts(file) })
 	}
@@ -229,6 +243,16 @@ func (s *site) watch(f *config.File) {
 			}
 		}
 	}()
+}
+
+// watchSecrets follows the files of upstreams' secrets that are not followed yet. mu is held.
+func (s *site) watchSecrets(f *config.File) {
+	for _, u := range f.Gateway.Upstreams {
+		if file := u.SecretFile; file != "" && !s.watched[file] {
+			s.watched[file] = true
+			watch.File(s.life, file, 0, s.reloadAndTell)
+		}
+	}
 }
 
 // readVerdicts takes in the verdict file. When it cannot be read the table before it is kept, and not relied on.
@@ -307,6 +331,9 @@ func (s *site) health() []gateway.Part {
 		}
 		parts = append(parts, p)
 	}
+	if s.o.Join != nil && s.o.Join.Health != nil {
+		parts = append(parts, s.o.Join.Health()...)
+	}
 	if s.journal != nil {
 		p := gateway.Part{Name: "budgets", OK: s.journal.Err() == nil, Needed: true}
 		if !p.OK {
@@ -332,6 +359,9 @@ func (s *site) admin(f *config.File) (*http.Server, error) {
 	if s.observer != nil {
 		figures = append(figures, s.observer)
 	}
+	if s.o.Join != nil {
+		figures = append(figures, s.o.Join.Metrics...)
+	}
 	for _, c := range figures {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
@@ -341,16 +371,24 @@ func (s *site) admin(f *config.File) (*http.Server, error) {
 		Token: string(token), Health: s.health, Metrics: promhttp.HandlerFor(reg, promhttp.HandlerOpts{}), Keys: s, Reload: s.reload,
 		Parse: verdict.ReadList,
 	}
-	if f.Gateway.Verdicts.File == "" {
+	if f.Gateway.Verdicts.File == "" && s.o.Join == nil {
 		o.Verdicts = s
 	}
 	return admin.New(o), nil
 }
 
+// behind is how long what was drawn may wait to be on disk, in gateway.outlive's words.
+func behind(outlive string) time.Duration {
+	if outlive == "machine" {
+		return 0
+	}
+	return time.Second
+}
+
 const measuringKey = "measuring.key"
 
 // openState opens the state directory and returns the measuring key.
-func (s *site) openState(dir string) (key [32]byte, err error) {
+func (s *site) openState(dir string, sync time.Duration) (key [32]byte, err error) {
 	_, _ = rand.Read(key[:]) // never fails
 	if dir == "" {
 		s.ledger = budget.New(nil, nil)
@@ -375,7 +413,7 @@ func (s *site) openState(dir string) (key [32]byte, err error) {
 	default:
 		copy(key[:], old)
 	}
-	s.ledger, s.journal, err = app.OpenLedger(filepath.Join(dir, "budgets"))
+	s.ledger, s.journal, err = app.OpenLedger(filepath.Join(dir, "budgets"), sync)
 	return key, err
 }
 

@@ -26,6 +26,7 @@ type options struct {
 	levels             []int
 	open               int
 	targets            []string
+	forget             bool
 	dir                string
 }
 
@@ -49,6 +50,7 @@ func main() {
 	flag.StringVar(&levels, "levels", "1,16,256", "concurrency of the checked streams")
 	flag.IntVar(&o.open, "open", 10_000, "streams held open for memory")
 	flag.StringVar(&targets, "targets", "nginx,ReverseProxy,Palladium,GoModel", "what to measure beside direct; cost needs ReverseProxy")
+	flag.BoolVar(&o.forget, "forget", false, "run Palladium without a journal of budgets, which costs a trip to the disk")
 	flag.Parse()
 	o.targets = strings.Split(targets, ",")
 	o.parts = strings.Split(parts, ",")

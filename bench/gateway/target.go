@@ -210,10 +210,14 @@ func openPalladium(ctx context.Context, o options, dir string, f *fleet) (*targe
 	}
 	t.key = strings.TrimSpace(string(out))
 	f.keyID = strings.Split(t.key, "_")[1]
+	state := "state: " + filepath.Join(dir, "state")
+	if o.forget {
+		state = ""
+	}
 	plan := "{requests: 1G, input: 900G, output: 900G}"
 	conf := fmt.Sprintf(`gateway:
   listen: %s
-  state: %s/state
+  %s
   limits: {in_flight: 20000}
   upstreams:
     - url: http://%s
@@ -226,7 +230,7 @@ budget:
       per_minute: {requests: 1G, tokens: 900G}
       account: {day: %[6]s, month: %[6]s}
       organization: {day: %[6]s, month: %[6]s}
-`, t.addr, dir, f.upstream.addr, dir, f.keys, plan)
+`, t.addr, state, f.upstream.addr, dir, f.keys, plan)
 	file := filepath.Join(dir, "palladium.yaml")
 	if err := errors.Join(os.WriteFile(filepath.Join(dir, "secret"), []byte(secret), 0o600), os.WriteFile(file, []byte(conf), 0o600)); err != nil {
 		return nil, err

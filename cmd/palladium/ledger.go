@@ -258,6 +258,7 @@ func ledgerProve() *cobra.Command {
 func ledgerShow() *cobra.Command {
 	var f tlog.Files
 	var last int
+	var before uint64
 	cmd := &cobra.Command{
 		Use:   "show DIR [ENTRY]",
 		Short: "List the last entries, or print the statement of one",
@@ -270,7 +271,7 @@ func ledgerShow() *cobra.Command {
 				return usageError(errors.New("give --key"), "it is the public key that ledger init has written")
 			}
 			if len(args) == 1 {
-				return ledgerError(f.Entries(last, func(i uint64, e *ledger.Entry) error { return printEntry(cmd.OutOrStdout(), i, e) }))
+				return listEntries(cmd.OutOrStdout(), &f, before, last)
 			}
 			body, err := f.Statement(args[1])
 			if err != nil {
@@ -282,8 +283,23 @@ func ledgerShow() *cobra.Command {
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.Public, "key", "", "the ledger's public key `FILE`")
-	fl.IntVarP(&last, "last", "n", 20, "list `NUMBER` entries")
+	fl.IntVarP(&last, "last", "n", 20, "list `NUMBER` entries, 1000 at most")
+	fl.Uint64Var(&before, "before", 0, "list those before entry `NUMBER`")
 	return cmd
+}
+
+// listEntries prints entries, the oldest first.
+func listEntries(out io.Writer, f *tlog.Files, before uint64, n int) error {
+	p, err := f.List(tlog.ListOptions{Before: before, Limit: n})
+	if err != nil {
+		return ledgerError(err)
+	}
+	for i := len(p.Items) - 1; i >= 0; i-- {
+		if err := printEntry(out, p.Items[i].Index, &p.Items[i].Entry); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ledgerError gives what was found out about a ledger the status of something found, and a hint where one helps.

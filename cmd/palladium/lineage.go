@@ -67,6 +67,7 @@ func (f *trustFlags) load() (out []signing.Trust, err error) {
 type recordFlags struct {
 	keys   provenance.KeyFiles
 	fulcio provenance.SigstoreOptions
+	ledger ledgerFlags
 
 	sigstore, quiet                    bool
 	step, observe, note, transform     string
@@ -95,6 +96,8 @@ func lineageRecord(store *string) *cobra.Command {
 			"  palladium lineage record --key k.pem --step convert --model out/ --output bf16/ --transformation cast -- ./cast.sh",
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, *store, args) },
 	}
+	f.ledger.add(cmd, "the statement")
+	f.ledger.addProof(cmd)
 	fl := cmd.Flags()
 	fl.StringVar(&f.step, "step", "", "kind of `STEP`")
 	fl.StringArrayVar(&f.models, "model", nil, "model that goes in, a file or directory; can be given several times, as all that follow")
@@ -145,6 +148,10 @@ func (f *recordFlags) run(cmd *cobra.Command, store string, args []string) error
 	if err := o.Check(); err != nil {
 		return usageError(err, "palladium lineage record --help shows what can be given")
 	}
+	var err error
+	if o.Ledger, _, err = f.ledger.open(); err != nil {
+		return err
+	}
 	switch {
 	case f.sigstore:
 		o.With = &f.fulcio
@@ -169,6 +176,9 @@ func (f *recordFlags) run(cmd *cobra.Command, store string, args []string) error
 		fmt.Fprintf(cmd.ErrOrStderr(), "palladium: warning: %s\n", plain(w))
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "recorded %s as statement %s\n", f.step, lineage.Short(r.ID))
+	if err := f.ledger.done(cmd.ErrOrStderr(), "the statement", r.Entry); err != nil {
+		return err
+	}
 	if c := r.Statement.Command; c != nil && c.Status != 0 {
 		return &failure{status: c.Status}
 	}

@@ -17,6 +17,7 @@ import (
 func lineageDataset(store *string) *cobra.Command {
 	var o pedigree.DatasetOptions
 	var keys provenance.KeyFiles
+	var log ledgerFlags
 	var kept bool
 	cmd := &cobra.Command{
 		Use:   "dataset DIR|FILE...",
@@ -32,6 +33,10 @@ func lineageDataset(store *string) *cobra.Command {
 				o.Store = pedigree.OpenStore(*store)
 			} else if o.Manifest == "" {
 				return usageError(errors.New("the statement would be kept nowhere"), "give --manifest, or leave out --keep=false")
+			}
+			var err error
+			if o.Ledger, _, err = log.open(); err != nil {
+				return err
 			}
 			if keys.Key != "" || keys.Token != "" {
 				s, done, err := keys.Open()
@@ -50,10 +55,12 @@ func lineageDataset(store *string) *cobra.Command {
 			}
 			a := &r.Statement.Outputs[0]
 			fmt.Fprintf(cmd.OutOrStdout(), "stated %s: %d shards, %s, %s rows, %s\n", plain(a.Name), max(len(a.Files), 1), size(a.Size), thousands(a.Rows), a.Identity())
-			return nil
+			return log.done(cmd.ErrOrStderr(), "the statement", r.Entry)
 		},
 	}
 	fl := cmd.Flags()
+	log.add(cmd, "the statement")
+	log.addProof(cmd)
 	fl.StringVar(&o.Manifest, "manifest", "", "`FILE` that the statement is written to")
 	fl.BoolVar(&kept, "keep", true, "keep the statement in the store")
 	fl.StringVar(&o.URI, "uri", "", "where the data came from; credentials in it are left out")

@@ -3,8 +3,12 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,7 +30,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true, Setup: truncate,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "weights": weights},
 	})
 }
 
@@ -46,6 +50,42 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if !slices.Contains(want, strconv.Itoa(got)) {
 		ts.Fatalf("exit status %d, want %s; stderr:\n%s", got, args[0], ts.ReadFile("stderr"))
 	}
+}
+
+// weights writes a small model of random weights, and with DRIFT as much of others added: weights FILE SEED DRIFT.
+func weights(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: weights FILE SEED DRIFT")
+	}
+	seed, err := strconv.ParseUint(args[1], 10, 64)
+	ts.Check(err)
+	drift, err := strconv.ParseFloat(args[2], 64)
+	ts.Check(err)
+	const hidden, wide, words = 64, 192, 300
+	own, other := rand.New(rand.NewPCG(seed, 0)), rand.New(rand.NewPCG(seed, 1))
+	var body []byte
+	header := map[string]any{}
+	add := func(name string, rows, cols int) {
+		at := len(body)
+		for range rows * cols {
+			body = binary.LittleEndian.AppendUint32(body, math.Float32bits(float32(own.NormFloat64()+drift*other.NormFloat64())))
+		}
+		header[name] = map[string]any{"dtype": "F32", "shape": []int{rows, cols}, "data_offsets": []int{at, len(body)}}
+	}
+	add("model.embed_tokens.weight", words, hidden)
+	for i := range 4 {
+		layer := fmt.Sprintf("model.layers.%d.", i)
+		for _, name := range []string{"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"} {
+			add(layer+name+".weight", hidden, hidden)
+		}
+		add(layer+"mlp.gate_proj.weight", wide, hidden)
+		add(layer+"mlp.up_proj.weight", wide, hidden)
+		add(layer+"mlp.down_proj.weight", hidden, wide)
+	}
+	text, err := json.Marshal(header)
+	ts.Check(err)
+	data := append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), append(data, body...), 0o600))
 }
 
 // truncate puts cut.jsonl.gz into the work directory: exchanges in a gzip file that ends too early.

@@ -11,15 +11,19 @@ import (
 
 	"github.com/palladium-guard/palladium/app/provenance"
 	"github.com/palladium-guard/palladium/app/provenance/launch"
+	"github.com/palladium-guard/palladium/app/provenance/pedigree"
 	"github.com/palladium-guard/palladium/proof/ledger/tlog"
 	"github.com/palladium-guard/palladium/weights/guard"
+	"github.com/palladium-guard/palladium/weights/signing"
 )
 
 // guardFlags are those of model guard.
 type guardFlags struct {
-	verify verifyFlags
-	log    tlog.Files
-	models []string
+	verify  verifyFlags
+	ledger  ledgerFlags
+	lineage lineageVerifyFlags
+	store   string
+	models  []string
 
 	policy, copyTo, proof, proofKey string
 }
@@ -48,19 +52,24 @@ func modelGuard() *cobra.Command {
 	fl.StringArrayVar(&f.models, "model", nil, "`PATH` of a model that the command loads; can be given several times")
 	fl.StringVar(&f.policy, "policy", "", "policy `FILE`; model policy show prints the one that holds otherwise")
 	fl.StringVar(&f.copyTo, "copy", "", "copy the model into a new folder below `DIR`, check the copy, and have the command load that")
-	fl.StringVar(&f.log.Dir, "ledger", "", "write the load to the ledger in this `DIR` first")
-	fl.StringVar(&f.log.Private, "ledger-key", "", "with --ledger: its private key `FILE`")
+	fl.StringVar(&f.store, "lineage", "", "`DIR` of lineage statements, from which the fact \"lineage\" of the policy comes")
+	fl.StringArrayVar(&f.lineage.trust.keys, "lineage-key", nil, "with --lineage: public key `FILE` of whose statements are believed; the model's signer when not given;\ncan be given several times, as those that follow")
+	fl.StringArrayVar(&f.lineage.roots, "lineage-root", nil, "with --lineage: artifact that is taken as it is, a `PATH` or an identity")
+	fl.StringArrayVar(&f.lineage.files, "lineage-files", nil, "with --lineage: `PATH` of artifacts with which steps are done again")
+	f.ledger.add(cmd, "the load")
 	fl.StringVar(&f.proof, "proof", "", "`FILE` with a proof that the model's signature is in a ledger: fact \"proved\" of the policy")
 	fl.StringVar(&f.proofKey, "proof-key", "", "with --proof: public key `FILE` of that ledger")
-	addLedgerFlags(cmd, &f.log)
 	return cmd
 }
 
 func (f *guardFlags) run(cmd *cobra.Command, command []string) (err error) {
-	if (f.log.Dir == "") != (f.log.Private == "") || (f.proof == "") != (f.proofKey == "") {
-		return usageError(errors.New("a ledger and its key belong together"), "give --ledger with --ledger-key, and --proof with --proof-key")
+	if (f.proof == "") != (f.proofKey == "") {
+		return usageError(errors.New("a proof and the key of its ledger belong together"), "give --proof with --proof-key")
 	}
 	o := launch.Options{Command: command, Models: f.models, Copy: f.copyTo}
+	if o.Ledger, o.Name, err = f.ledger.open(); err != nil {
+		return err
+	}
 	if f.policy != "" {
 		if o.Policy, err = readPolicy(f.policy, cmd.InOrStdin()); err != nil {
 			return err
@@ -72,7 +81,10 @@ func (f *guardFlags) run(cmd *cobra.Command, command []string) (err error) {
 	if f.proof != "" {
 		o.Proved = f.proved
 	}
-	d, err := f.decide(cmd, &o)
+	if o.Lineage, err = f.grader(o.Verify.Trust); err != nil {
+		return err
+	}
+	d, err := launch.Check(cmd.Context(), &o)
 	if err != nil {
 		return guardError(err)
 	}
@@ -86,26 +98,27 @@ func (f *guardFlags) run(cmd *cobra.Command, command []string) (err error) {
 	return guardError(err)
 }
 
-// decide holds the ledger only as long as it is written to.
-func (f *guardFlags) decide(cmd *cobra.Command, o *launch.Options) (d *launch.Decision, err error) {
-	if f.log.Dir != "" {
-		l, err := f.log.Open(cmd.Context())
-		if err != nil {
+// grader returns what looks up the lineage of models.
+func (f *guardFlags) grader(signer signing.Trust) (launch.Lineage, error) {
+	if f.store == "" {
+		if len(f.lineage.trust.keys)+len(f.lineage.roots)+len(f.lineage.files) > 0 {
+			return nil, usageError(errors.New("there is no lineage to look at"), "give --lineage DIR")
+		}
+		return launch.NoLineage{}, nil
+	}
+	g := &pedigree.Grader{Store: pedigree.OpenStore(f.store), Trust: []signing.Trust{signer}, Roots: f.lineage.roots, Files: f.lineage.files, Measure: pedigree.MeasureWeights}
+	if len(f.lineage.trust.keys) > 0 {
+		var err error
+		if g.Trust, err = f.lineage.trust.load(); err != nil {
 			return nil, err
 		}
-		defer func() {
-			if e := l.Close(); err == nil {
-				err = e
-			}
-		}()
-		o.Ledger, o.Name = l, l.Name()
 	}
-	return launch.Check(cmd.Context(), o)
+	return g, nil
 }
 
 // proved returns the ledger in which the signature is proved to be. A proof of something else proves nothing.
 func (f *guardFlags) proved(signature [sha256.Size]byte) (string, error) {
-	files := tlog.Files{Public: f.proofKey, Policy: f.log.Policy}
+	files := tlog.Files{Public: f.proofKey, Policy: f.ledger.files.Policy}
 	p, err := files.VerifyProof(f.proof, "")
 	if err != nil {
 		return "", err
@@ -123,7 +136,7 @@ func printDecision(out io.Writer, d *launch.Decision) error {
 			fmt.Fprintf(out, "%s: not signed by anybody trusted, inspected: %s\n", m.Path, m.Verdict)
 			continue
 		}
-		fmt.Fprintf(out, "%s: signed by %s, inspected: %s, root %s\n", m.Path, r.Signer, m.Verdict, r.Root)
+		fmt.Fprintf(out, "%s: signed by %s, inspected: %s, lineage: %s, root %s\n", m.Path, r.Signer, m.Verdict, m.Lineage, r.Root)
 	}
 	if d.Entry == nil {
 		return nil

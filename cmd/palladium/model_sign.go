@@ -16,6 +16,7 @@ import (
 
 // signFlags are those of model sign.
 type signFlags struct {
+	ledger  ledgerFlags
 	reading readingFlags
 	scope   scopeFlags
 	keys    provenance.KeyFiles
@@ -49,6 +50,8 @@ func modelSign() *cobra.Command {
 	f.reading.add(cmd)
 	f.scope.add(cmd)
 	fl := cmd.Flags()
+	f.ledger.add(cmd, "the signature")
+	f.ledger.addProof(cmd)
 	fl.StringVar(&f.signature, "signature", "", "write the signature to this `FILE`")
 	fl.StringVar(&f.keys.Key, "key", "", "private key `FILE`, PEM: ECDSA on P-256, P-384 or P-521")
 	fl.StringVar(&f.keys.Passphrase, "passphrase-file", "", "`FILE` whose first line is the key's passphrase, or the token's PIN")
@@ -79,6 +82,10 @@ func (f *signFlags) run(cmd *cobra.Command, model string) error {
 		Method: manifest.Method(f.method), Algorithm: manifest.Algorithm(f.hash), ShardSize: f.shard,
 		Reading: provenance.Reading{Workers: f.reading.workers},
 	}
+	var err error
+	if o.Ledger, _, err = f.ledger.open(); err != nil {
+		return err
+	}
 	with := 0
 	for _, given := range []bool{f.keys.Key != "", f.keys.Token != "", f.sigstore} {
 		if given {
@@ -100,7 +107,6 @@ func (f *signFlags) run(cmd *cobra.Command, model string) error {
 	}
 	var notes []string
 	if !f.noCache && !provenance.IsArtifact(model) {
-		var err error
 		if o.Reading.Cache, err = provenance.CacheFor(f.reading.cache, model, f.paranoid); err != nil {
 			notes = append(notes, "digests are not remembered: "+err.Error())
 		}
@@ -115,7 +121,10 @@ func (f *signFlags) run(cmd *cobra.Command, model string) error {
 		return modelError(err)
 	}
 	r.Warnings = append(r.Warnings, notes...)
-	return printModel(cmd.OutOrStdout(), "signed", f.reading.format, r)
+	if err := printModel(cmd.OutOrStdout(), "signed", f.reading.format, r); err != nil {
+		return err
+	}
+	return f.ledger.done(cmd.ErrOrStderr(), "the signature", r.Entry)
 }
 
 // printModel prints what was signed or verified.

@@ -91,6 +91,7 @@ type Scanner struct {
 	field     [8]byte
 	newline   [1]byte
 	hash      uint64
+	form      *Form
 }
 
 type lineState uint8
@@ -129,6 +130,22 @@ func (s *Scanner) Scan(p []byte) int {
 
 // Step follows p up to the end of the first event in it and returns the bytes used; end is false when p holds no end.
 func (s *Scanner) Step(p []byte) (n int, end bool) {
+	if s.form == nil || !s.Stream || s.cr || !s.AtBoundary() {
+		return s.step(p)
+	}
+	if n := s.like(p); n > 0 {
+		return n, true
+	}
+	was, text, other := s.Tally, len(s.Text), s.Other
+	s.form.pieces = 0
+	if n, end = s.step(p); end {
+		s.learn(p[:n], &was, text, other)
+	}
+	s.form.piece = nil
+	return n, end
+}
+
+func (s *Scanner) step(p []byte) (n int, end bool) {
 	if !s.Stream {
 		s.lex(p)
 		return len(p), false
@@ -349,6 +366,9 @@ func (s *Scanner) Fresh() bool { return s.fresh }
 func (s *Scanner) Output(keep bool) {
 	if len(s.Piece) == 0 {
 		return
+	}
+	if s.form != nil {
+		s.form.note(s, keep)
 	}
 	s.Carried = true
 	s.Bytes += int64(len(s.Piece))

@@ -65,6 +65,9 @@ type Receipt struct {
 // called concurrently.
 type Ledger interface {
 	Append(ctx context.Context, s Statement) (Receipt, error)
+	// AppendAll writes statements together, which costs little more than one, and returns their receipts in the same order;
+	// so are their entries, perhaps with those of others between. After an error a first part of them may be in the log.
+	AppendAll(ctx context.Context, s []Statement) ([]Receipt, error)
 }
 
 // Discard is a ledger that keeps nothing, for users who want none. It checks statements all the same.
@@ -80,4 +83,21 @@ func (Discard) Append(ctx context.Context, s Statement) (Receipt, error) {
 	}
 	e, err := s.Entry()
 	return Receipt{Entry: e}, err
+}
+
+// AppendAll checks the statements and forgets them.
+func (d Discard) AppendAll(ctx context.Context, s []Statement) ([]Receipt, error) {
+	return oneByOne(ctx, d, s)
+}
+
+// oneByOne appends where together is no cheaper.
+func oneByOne(ctx context.Context, l Ledger, statements []Statement) (out []Receipt, err error) {
+	for _, s := range statements {
+		r, err := l.Append(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
 }

@@ -57,6 +57,11 @@ func (m *Memory) Append(ctx context.Context, s Statement) (Receipt, error) {
 	return Receipt{Index: n - 1, Entry: e, Checkpoint: cp}, err
 }
 
+// AppendAll keeps the statements in memory.
+func (m *Memory) AppendAll(ctx context.Context, s []Statement) ([]Receipt, error) {
+	return oneByOne(ctx, m, s)
+}
+
 // Statements returns what was appended, in order.
 func (m *Memory) Statements() []Statement {
 	m.mu.Lock()

@@ -110,6 +110,18 @@ func (t *Tree) Entry(index uint64) ([]byte, error) {
 	return b[index%width], nil
 }
 
+// Entries returns the entries that lie in one bundle with entry index, and the number of the first of them.
+func (t *Tree) Entries(index uint64) (first uint64, entries [][]byte, err error) {
+	if index >= t.size {
+		return 0, nil, fmt.Errorf("read entry %d: the log has %d entries", index, t.size)
+	}
+	entries, _, err = t.bundle(index / width)
+	if err != nil {
+		return 0, nil, fmt.Errorf("read entry %d: %w", index, err)
+	}
+	return index / width * width, entries, nil
+}
+
 // Find returns the index of the first entry for a statement with this digest; ok is false when there is none.
 func (t *Tree) Find(digest [sha256.Size]byte) (index uint64, ok bool, err error) {
 	for i := uint64(0); i*width < t.size; i++ {

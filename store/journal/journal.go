@@ -36,9 +36,12 @@ type Fold interface {
 
 // Options say how a journal is kept. Zero values stand for what is good for most.
 type Options struct {
-	Every   time.Duration // least time between two writes that nobody waits for; 5 ms
-	Room    int           // bytes that may wait in memory; 16 MiB, at most 64 MiB
-	Segment int64         // bytes after which a file is ended and folded; 64 MiB
+	Every time.Duration // least time between two writes that nobody waits for; 5 ms
+	// Sync is how long what is written may wait to be synced. 0: a record counts as kept, for Wait, once it is on disk.
+	// More: once the operating system has it, so that it outlives the process at once, and the machine a Sync later.
+	Sync    time.Duration
+	Room    int   // bytes that may wait in memory; 16 MiB, at most 64 MiB
+	Segment int64 // bytes after which a file is ended and folded; 64 MiB
 	// Fold returns an empty Fold, to shorten the journal with; nil: it only grows.
 	Fold func() Fold
 }
@@ -70,9 +73,12 @@ type File struct {
 	news    atomic.Pointer[chan struct{}] // closed and replaced when durable or fail changes
 
 	// Of the writer's goroutine.
+	files   sync.RWMutex // held to replace out, and by others to use it
 	out     *os.File
 	number  uint64 // of the segment that is written
 	size    int64
+	behind  atomic.Int64  // bytes written that are not synced, with Options.Sync
+	synced  chan struct{} // closed when the goroutine that syncs has ended; nil without
 	folding sync.WaitGroup
 	busy    atomic.Bool // a fold is under way
 	folded  atomic.Pointer[error]
@@ -115,6 +121,10 @@ func Open(dir string, o Options, take func(record []byte) error) (_ *File, err e
 	}
 	if err := f.begin(last + 1); err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
+	}
+	if o.Sync > 0 {
+		f.synced = make(chan struct{})
+		go f.syncBehind()
 	}
 	go f.write()
 	if last > 0 {
@@ -159,7 +169,7 @@ func (f *File) Append(record []byte) (position uint64, err error) {
 	return position, nil
 }
 
-// Wait returns once the record at position, and all before it, are on disk. It has them written without delay.
+// Wait returns once the record at position, and all before it, are kept: see Options.Sync. It has them written without delay.
 func (f *File) Wait(ctx context.Context, position uint64) error {
 	if f.durable.Load() < position {
 		f.want(position)
@@ -224,8 +234,12 @@ func (f *File) Close() error {
 	}
 	close(f.stop)
 	<-f.done
+	if f.synced != nil {
+		<-f.synced
+	}
 	f.folding.Wait()
-	err := f.out.Close()
+	err := f.syncRest()
+	err = errors.Join(err, f.out.Close())
 	if p := f.fail.Load(); p != nil {
 		err = *p
 	}
@@ -285,13 +299,21 @@ func (f *File) commit(batch []byte) error {
 	if _, err := f.out.Write(batch); err != nil {
 		return err
 	}
-	if err := f.out.Sync(); err != nil {
-		return err
+	n := f.behind.Add(int64(len(batch)))
+	if f.options.Sync <= 0 || n > maxRoom/2 { // a crash may damage no more than is looked for
+		if err := f.syncRest(); err != nil {
+			return err
+		}
 	}
 	if f.size += int64(len(batch)); f.size < f.options.Segment || f.busy.Load() {
 		return nil
 	}
 	old := f.number
+	if err := f.syncRest(); err != nil {
+		return err
+	}
+	f.files.Lock()
+	defer f.files.Unlock()
 	if err := f.out.Close(); err != nil {
 		return err
 	}
@@ -300,6 +322,35 @@ func (f *File) commit(batch []byte) error {
 	}
 	f.fold(old)
 	return nil
+}
+
+// syncRest syncs what is written of the open segment.
+func (f *File) syncRest() error {
+	if f.behind.Swap(0) == 0 {
+		return nil
+	}
+	return f.out.Sync()
+}
+
+// syncBehind syncs now and then what is written, beside the writer.
+func (f *File) syncBehind() {
+	defer close(f.synced)
+	t := time.NewTicker(f.options.Sync)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-f.stop:
+			return
+		}
+		f.files.RLock()
+		err := f.syncRest()
+		f.files.RUnlock()
+		if err != nil {
+			f.report(err, 0)
+			return
+		}
+	}
 }
 
 // begin makes the segment of that number the one that is written.

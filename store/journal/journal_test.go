@@ -253,6 +253,8 @@ func TestFoldHalfDone(t *testing.T) {
 }
 
 // TestKill kills a process that appends at any moment: all that it was told to be on disk is there.
+//
+// It holds with and without a sync of each write: a process that is killed leaves what the operating system has.
 func TestKill(t *testing.T) {
 	if dir := os.Getenv("JOURNAL_TO_FILL"); dir != "" {
 		fill(dir)
@@ -261,11 +263,17 @@ func TestKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
+	for _, behind := range []time.Duration{0, time.Hour, 5 * time.Millisecond} {
+		t.Run(behind.String(), func(t *testing.T) { killed(t, behind) })
+	}
+}
+
+func killed(t *testing.T, behind time.Duration) {
 	dir := t.TempDir()
 	at := 0
 	for round := range 12 {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKill$")
-		cmd.Env = append(os.Environ(), "JOURNAL_TO_FILL="+dir, "JOURNAL_FROM="+strconv.Itoa(at))
+		cmd.Env = append(os.Environ(), "JOURNAL_TO_FILL="+dir, "JOURNAL_FROM="+strconv.Itoa(at), "JOURNAL_SYNC="+behind.String())
 		var out strings.Builder
 		cmd.Stdout = &out
 		if err := cmd.Start(); err != nil {
@@ -295,9 +303,10 @@ func TestKill(t *testing.T) {
 	t.Logf("%d records after 12 kills", at)
 }
 
-// fill appends numbers and prints each once it is on disk.
+// fill appends numbers and prints each once it is kept.
 func fill(dir string) {
-	f, err := Open(dir, Options{Segment: 2000, Every: 100 * time.Microsecond}, func([]byte) error { return nil })
+	behind, _ := time.ParseDuration(os.Getenv("JOURNAL_SYNC"))
+	f, err := Open(dir, Options{Segment: 2000, Every: 100 * time.Microsecond, Sync: behind}, func([]byte) error { return nil })
 	if err != nil {
 		fmt.Println("error", err)
 		return

@@ -11,9 +11,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/palladium-guard/palladium/store"
 )
 
 // Why a file is not read or written.
@@ -196,51 +197,12 @@ func (f *File) append(data []byte) (err error) {
 }
 
 // replace puts a new file in place of the old one.
-func (f *File) replace(data []byte) (err error) {
+func (f *File) replace(data []byte) error {
 	mode := os.FileMode(0o600)
 	if info, err := os.Stat(f.path); err == nil {
 		mode = info.Mode().Perm()
 	}
-	dir := filepath.Dir(f.path)
-	out, err := os.CreateTemp(dir, "."+filepath.Base(f.path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			out.Close()
-			os.Remove(out.Name())
-		}
-	}()
-	if _, err := out.Write(data); err != nil {
-		return err
-	}
-	if err := out.Chmod(mode); err != nil {
-		return err
-	}
-	if err := out.Sync(); err != nil {
-		return err
-	}
-	if err := out.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(out.Name(), f.path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes a rename in dir last.
-func syncDir(dir string) error {
-	if openModes {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return store.ReplaceBytes(f.path, mode, data)
 }
 
 // lock takes the lock beside the file, which outlives every replacement of it. The system gives it back when the process

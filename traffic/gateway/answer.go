@@ -9,12 +9,34 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/palladium-guard/palladium/traffic/gateway/pool"
 	"github.com/palladium-guard/palladium/traffic/relay"
 )
 
-// chunkSize is what is read of an answer at once. A stream that waits holds this much. With the frame of a chunk it fits
-// the 4 KiB in which net/http gathers what it writes, so that one read makes one write.
+// chunkSize is what is read of an answer at once where the upstream speaks over TLS, and holds what waits of a stream. With
+// the frame of a chunk it fits the 4 KiB in which net/http gathers what it writes, so that one read makes one write.
 const chunkSize = 4<<10 - 64
+
+// pieces reads a body that does not hand over pieces by itself.
+type pieces struct {
+	body io.Reader
+	held []byte
+}
+
+// Next implements pool.Pieces.
+func (p *pieces) Next() ([]byte, error) {
+	n, err := p.body.Read(p.held)
+	return p.held[:n], err
+}
+
+// piecesOf returns body as pieces, and what gives their memory back.
+func (g *Gateway) piecesOf(body io.Reader) (p pool.Pieces, free func()) {
+	if p, ok := body.(pool.Pieces); ok {
+		return p, func() {}
+	}
+	held := g.chunks.Get().(*[]byte)
+	return &pieces{body, *held}, func() { g.chunks.Put(held) }
+}
 
 // answer passes the upstream's response to the caller. A refusal it returns is to be written in its place.
 func (x *exchange) answer(resp *http.Response) *refusal {
@@ -31,13 +53,7 @@ func (x *exchange) answer(resp *http.Response) *refusal {
 			return unreadable()
 		}
 		if plain {
-			var memory []byte
-			if streamed {
-				held := x.g.chunks.Get().(*[chunkSize]byte)
-				defer x.g.chunks.Put(held)
-				memory = held[:]
-			}
-			x.follow(streamed, memory)
+			x.follow(streamed)
 		}
 	}
 	switch {
@@ -51,9 +67,9 @@ func (x *exchange) answer(resp *http.Response) *refusal {
 }
 
 // follow has the answer followed.
-func (x *exchange) follow(streamed bool, held []byte) {
+func (x *exchange) follow(streamed bool) {
 	d := x.dialect()
-	o := relay.Options{Semantics: d.Answer(x.route.Kind), Redactor: d, Endpoint: x.route.Kind, Streamed: streamed, Redaction: x.redaction, Held: held}
+	o := relay.Options{Semantics: d.Answer(x.route.Kind), Redactor: d, Endpoint: x.route.Kind, Streamed: streamed, Redaction: x.redaction, Spare: &x.g.chunks}
 	if x.reserved != nil {
 		o.Reserved = x.reserved
 	}
@@ -120,6 +136,7 @@ func (x *exchange) cutShort(resp *http.Response, streamed bool) bool {
 func (x *exchange) headers(resp *http.Response) http.Header {
 	h := x.w.Header()
 	inbound(h, resp.Header, x.up.Secret())
+	resp.Header = nil // a stream may be long
 	h["X-Palladium-Request-Id"] = []string{x.id.String()}
 	x.rateHeaders(h)
 	return h
@@ -144,15 +161,14 @@ func (x *exchange) begin(streamed bool) {
 }
 
 // unaryBody passes a body on as it comes.
-func (x *exchange) unaryBody(body io.Reader, flush bool) error {
-	kept := x.g.chunks.Get().(*[chunkSize]byte)
-	defer x.g.chunks.Put(kept)
-	buf := kept[:]
+func (x *exchange) unaryBody(from io.Reader, flush bool) error {
+	body, free := x.g.piecesOf(from)
+	defer free()
 	for {
-		n, err := body.Read(buf)
-		if n > 0 {
-			x.passing.Body(buf[:n])
-			if werr := x.pass(buf[:n], flush); werr != nil {
+		p, err := body.Next()
+		if len(p) > 0 {
+			x.passing.Body(p)
+			if werr := x.pass(p, flush && err == nil); werr != nil {
 				return werr
 			}
 		}
@@ -196,7 +212,7 @@ func (x *exchange) whole(resp *http.Response) *refusal {
 		}
 	}
 	if x.listsModels() && resp.StatusCode/100 == 2 {
-		if body, err = x.models(resp.Request.Context(), body); err != nil {
+		if body, err = x.models(x.ctx, body); err != nil {
 			return unreadable()
 		}
 	}

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -106,7 +105,3 @@ func busy(reason string) *refusal {
 	return &refusal{status: http.StatusServiceUnavailable, reason: reason, says: "The gateway is at its limit. Try again soon.",
 		after: time.Second, retry: true}
 }
-
-// newMemory is a body that net/http knows to be in memory: then headers and body leave in one write, and can be sent anew
-// where no byte of them was.
-func newMemory(b []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(b)) }

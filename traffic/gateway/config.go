@@ -29,8 +29,9 @@ type Config struct {
 	KeepAlive time.Duration `yaml:"keep_alive"` // silence after which a stream is kept alive; negative: never
 	Observe   Observe       `yaml:"observe"`
 	Verdicts  Verdicts      `yaml:"verdicts"`
-	State     string        `yaml:"state"` // directory for the budgets' journal and the measuring key; empty: nothing is kept
-	Usage     string        `yaml:"usage"` // ask: have streams end with their usage, and hide it from who did not ask; off
+	State     string        `yaml:"state"`   // directory for the budgets' journal and the measuring key; empty: nothing is kept
+	Outlive   string        `yaml:"outlive"` // whose end a drawn budget outlives at once: process or machine
+	Usage     string        `yaml:"usage"`   // ask: have streams end with their usage, and hide it from who did not ask; off
 }
 
 // TLS names the files of the callers' listener. They are read again when they change.
@@ -55,6 +56,9 @@ type Observe struct {
 	Queue  int    `yaml:"queue"`  // exchanges that may wait to be measured
 	Memory Bytes  `yaml:"memory"` // bytes of text that may wait with them
 	Answer Bytes  `yaml:"answer"` // bytes of an answer that are measured
+	// Proxies are networks whose word is taken for where a request comes from; Claims names the headers that say it.
+	Proxies []string          `yaml:"proxies"`
+	Claims  map[string]string `yaml:"claims"` // ip, tls, headers, asn, country, device
 }
 
 // Verdicts says where the table of verdicts comes from.
@@ -152,6 +156,7 @@ func (c *Config) Fill() {
 	or(&c.Listen, "127.0.0.1:8080")
 	or(&c.Failure, FailOpen)
 	or(&c.KeepAlive, 15*time.Second)
+	or(&c.Outlive, "process")
 	or(&c.Usage, "ask")
 	or(&c.Observe.Queue, 4096)
 	or(&c.Observe.Memory, 64<<20)
@@ -236,6 +241,9 @@ func (c *Config) Check() error {
 		if u, err := url.Parse(c.Appeal); err != nil || u.Scheme == "" {
 			add("appeal must be an address such as https://example.com/appeal or mailto:appeals@example.com")
 		}
+	}
+	if c.Outlive != "process" && c.Outlive != "machine" {
+		add("outlive must be process or machine")
 	}
 	if c.Usage != "ask" && c.Usage != "off" {
 		add("usage must be ask or off")

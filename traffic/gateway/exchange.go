@@ -62,6 +62,7 @@ type exchange struct {
 
 	// The answer.
 	up        *pool.Upstream
+	ctx       context.Context // of the request to the upstream
 	cancel    context.CancelCauseFunc
 	status    int
 	reason    string    // of a refusal or an early end
@@ -102,7 +103,7 @@ func (x *exchange) serve() *refusal {
 		return f
 	}
 	defer resp.Body.Close()
-	if f := x.kept(resp.Request.Context()); f != nil {
+	if f := x.kept(x.ctx); f != nil {
 		return f
 	}
 	return x.answer(resp)

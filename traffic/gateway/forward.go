@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"time"
 
@@ -24,6 +23,7 @@ func (x *exchange) forward() (*http.Response, *refusal) {
 	var tried uint64
 	var ctx context.Context
 	ctx, x.cancel = context.WithCancelCause(x.r.Context())
+	x.ctx = ctx
 	for {
 		u, at, known := x.s.pool.Pick(x.model, tried, x.start.UnixNano())
 		if !known {
@@ -66,10 +66,14 @@ func (x *exchange) send(ctx context.Context, u *pool.Upstream) (resp *http.Respo
 	} else {
 		x.timer.Reset(u.Timeout())
 	}
-	return u.Send(x.request(u).WithContext(ctx))
+	body := x.sent
+	if body == nil {
+		body = x.body
+	}
+	return u.Send(ctx, x.request(u), body)
 }
 
-// request is what u is sent.
+// request is what u is sent, without its body.
 func (x *exchange) request(u *pool.Upstream) *http.Request {
 	to := u.Address(x.r.URL.Path, x.r.URL.RawPath, x.r.URL.RawQuery)
 	header := outbound(x.r.Header, x.s.strip)
@@ -78,15 +82,5 @@ func (x *exchange) request(u *pool.Upstream) *http.Request {
 		scheme = "x-api-key"
 	}
 	u.Authorize(header, scheme)
-	req := &http.Request{Method: x.r.Method, URL: to, Host: to.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
-	body := x.sent
-	if body == nil {
-		body = x.body
-	}
-	if len(body) > 0 {
-		req.Body = newMemory(body)
-		req.ContentLength = int64(len(body))
-		req.GetBody = func() (io.ReadCloser, error) { return newMemory(body), nil }
-	}
-	return req
+	return &http.Request{Method: x.r.Method, URL: to, Host: to.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 }

@@ -42,7 +42,7 @@ type Gateway struct {
 	observer          Observer
 	memory            *restrict.Memory
 	scratch           sync.Pool    // of *scratch
-	chunks            sync.Pool    // of *[chunkSize]byte
+	chunks            sync.Pool    // of *[]byte, of chunkSize
 	held              atomic.Int64 // bytes of request bodies
 	inFlight          atomic.Int64
 	draining          atomic.Bool
@@ -78,7 +78,7 @@ func New(opt Options) (*Gateway, error) {
 	}
 	g := &Gateway{log: opt.Log, meters: newMeters(), openAI: opt.OpenAI, anthropic: opt.Anthropic, observer: opt.Observer}
 	g.memory = restrict.NewMemory(rememberedSeals, rememberedAccounts)
-	g.chunks.New = func() any { return new([chunkSize]byte) }
+	g.chunks.New = func() any { b := make([]byte, chunkSize); return &b }
 	g.scratch.New = func() any { return new(scratch) }
 	g.base, g.stop = context.WithCancel(context.Background())
 	if err := g.Reload(opt); err != nil {

@@ -90,15 +90,15 @@ func (x *exchange) otherModels(ctx context.Context, all []*pool.Upstream) [][]js
 			continue
 		}
 		req := x.request(u)
-		group.Go(func() { lists[i] = modelsOf(u, req.WithContext(ctx)) })
+		group.Go(func() { lists[i] = modelsOf(ctx, u, req) })
 	}
 	group.Wait()
 	return lists
 }
 
 // modelsOf asks one upstream; nil when it does not answer as it should.
-func modelsOf(u *pool.Upstream, req *http.Request) []json.RawMessage {
-	resp, unsent, err := u.Send(req)
+func modelsOf(ctx context.Context, u *pool.Upstream, req *http.Request) []json.RawMessage {
+	resp, unsent, err := u.Send(ctx, req, nil)
 	if unsent {
 		return nil
 	}

@@ -19,20 +19,20 @@ var errCaller = errors.New("the caller left")
 
 // streamBody passes events on: one write and one flush for each read of the upstream. Bytes pass as they are unless
 // policy changes the stream.
-func (x *exchange) streamBody(body io.Reader) error {
+func (x *exchange) streamBody(from io.Reader) error {
 	x.mu.Lock()
 	x.events = x.passing.Follows
 	x.between = x.events
 	x.mu.Unlock()
-	kept := x.g.chunks.Get().(*[chunkSize]byte)
-	defer x.g.chunks.Put(kept)
-	buf := kept[:]
+	body, free := x.g.piecesOf(from)
+	defer free()
 	for {
-		n, err := body.Read(buf)
-		if n > 0 {
-			chunk, ending := x.passing.Follow(buf[:n])
+		p, err := body.Next()
+		if len(p) > 0 {
+			chunk, ending := x.passing.Follow(p)
 			if len(chunk) > 0 {
-				if werr := x.pass(chunk, true); werr != nil {
+				if werr := x.pass(chunk, err != io.EOF || x.paced()); werr != nil { // what comes last leaves with the end
+
 					return werr
 				}
 			} else {

@@ -66,7 +66,7 @@ func streaming(t testing.TB, hides bool) *exchange {
 	}
 	x.begin(true)
 	x.mu.Unlock()
-	x.follow(true, make([]byte, chunkSize))
+	x.follow(true)
 	return x
 }
 

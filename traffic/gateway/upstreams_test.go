@@ -2,11 +2,15 @@ package gateway_test
 
 import (
 	"context"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -295,5 +299,47 @@ func TestRoutes(t *testing.T) {
 	}
 	if resp := r.send("/v1/audio/speech", "{}", "Authorization", ""); resp.StatusCode != 401 {
 		t.Errorf("an opened path is served without a credential: status %d", resp.StatusCode)
+	}
+}
+
+// Over TLS, with either version of HTTP, answers are what they are without: whole, or not ended in good order, and left at
+// once when the caller leaves.
+func TestTLSUpstream(t *testing.T) {
+	for _, two := range []bool{false, true} {
+		t.Run(fmt.Sprintf("http2=%v", two), func(t *testing.T) {
+			var up *httptest.Server
+			var major atomic.Int64
+			r := start(t, func(o *gateway.Options, r *rig) {
+				model := r.model.Handler()
+				up = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+					major.Store(int64(q.ProtoMajor))
+					model.ServeHTTP(w, q)
+				}))
+				up.EnableHTTP2 = two
+				up.Config.ErrorLog = log.New(io.Discard, "", 0)
+				up.StartTLS()
+				ca := filepath.Join(t.TempDir(), "ca.pem")
+				if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: up.Certificate().Raw}), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				o.Config.Upstreams = []pool.Config{{URL: up.URL, CA: ca}}
+			})
+			t.Cleanup(up.Close)
+			long := strings.Replace(chatStream, `"max_tokens":20`, `"max_tokens":1000000`, 1)
+			for body, fault := range map[string]string{chatPlain: "", chatStream: "split=7", long: "body=300000"} {
+				want := text(t, r.sendTo(r.up.URL, context.Background(), "/v1/chat/completions", body, "X-Upstream-Fault", fault))
+				if got := text(t, r.send("/v1/chat/completions", body, "X-Upstream-Fault", fault)); got != want {
+					t.Errorf("%d bytes, wanted %d; ends with %s", len(got), len(want), tail(got))
+				}
+			}
+			if want := map[bool]int64{false: 1, true: 2}[two]; major.Load() != want {
+				t.Errorf("spoke HTTP/%d", major.Load())
+			}
+			if b, err := io.ReadAll(r.send("/v1/chat/completions", chatStream, "X-Upstream-Fault", "cut=3").Body); err == nil {
+				t.Errorf("ended in good order after %q", tail(string(b)))
+			}
+			r.leave(chatStream, "quiet=60s,tag=tls1")
+			r.leave(chatStream, "pace=10ms,tokens=20000,tag=tls2")
+		})
 	}
 }

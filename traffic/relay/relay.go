@@ -5,6 +5,7 @@ package relay
 
 import (
 	"bytes"
+	"sync"
 
 	"github.com/palladium-guard/palladium/internal/wire"
 )
@@ -22,9 +23,9 @@ type Options struct {
 	Endpoint  wire.Endpoint
 	Streamed  bool // server-sent events; else one body
 	Redaction wire.Redaction
-	Reserved  Reserved // what the answer is drawn from; nil: nothing is drawn
-	Text      int      // bytes of the answer's text that are kept to be measured
-	Held      []byte   // memory to hold bytes back in; may be nil
+	Reserved  Reserved   // what the answer is drawn from; nil: nothing is drawn
+	Text      int        // bytes of the answer's text that are kept to be measured
+	Spare     *sync.Pool // of *[]byte: memory to hold bytes back in, taken only where there are some; may be nil
 }
 
 // Ending says that an answer is over before its upstream says so.
@@ -46,10 +47,12 @@ type Answer struct {
 
 	opt    Options
 	closed bool
+	form   wire.Form
 	edit   *wire.Editor // of a stream that policy changes
 	hides  bool         // the change is only that usage is hidden that the gateway asked for
 	edited []byte       // memory of changed events
 	tail   []byte       // of a stream that passes by whole events: those that passed last, and the beginning of the next
+	memory *[]byte      // of tail, from the pool; nil: there is none, or it is its own
 	past   int          // how much of tail has passed
 	begun  bool         // part of an event passed before whole events were waited for
 }
@@ -58,12 +61,13 @@ type Answer struct {
 func (a *Answer) Begin(o Options) {
 	a.opt, a.Follows = o, true
 	a.Scan.Reset(o.Semantics, o.Streamed, nil)
+	if o.Streamed {
+		a.Scan.Learn(&a.form)
+	}
 	if o.Streamed && o.Redaction.Any() {
 		a.edit = new(wire.Editor)
 		a.edit.Reset(o.Redactor, o.Endpoint, o.Redaction)
-		if a.hides = o.Redaction == (wire.Redaction{UsageChunk: true}); a.hides {
-			a.tail = o.Held[:0]
-		}
+		a.hides = o.Redaction == (wire.Redaction{UsageChunk: true})
 	}
 }
 
@@ -120,6 +124,8 @@ func (a *Answer) Between() bool {
 func (a *Answer) Close() {
 	if a.Follows && !a.closed {
 		a.closed = true
+		a.past = 0
+		a.letGo()
 		a.Scan.Close()
 	}
 }
@@ -129,11 +135,14 @@ func (a *Answer) metered() bool { return a.opt.Reserved != nil && a.opt.Endpoint
 // wholeEvents follows a chunk event by event and returns the events that end in it. The bytes behind the last one are
 // held back, so that the stream can be ended, or an event left out, between two events.
 func (a *Answer) wholeEvents(p []byte, metered bool) ([]byte, Ending) {
-	if a.tail == nil && a.edit == nil {
-		a.begun = !a.Scan.AtBoundary()
-	}
 	a.tail = a.tail[:copy(a.tail, a.tail[a.past:])]
 	a.past, a.edited = 0, a.edited[:0]
+	if len(a.tail) == 0 {
+		a.letGo()
+		if a.edit == nil {
+			a.begun = !a.Scan.AtBoundary()
+		}
+	}
 	all, at := p, 0
 	if len(a.tail) > 0 {
 		at = len(a.tail)
@@ -174,10 +183,27 @@ func (a *Answer) wholeEvents(p []byte, metered bool) ([]byte, Ending) {
 	}
 	if len(a.tail) > 0 {
 		a.past = safe
-	} else {
-		a.tail = append(a.tail, all[safe:]...)
+	} else if safe < len(all) {
+		a.holdBack(all[safe:])
 	}
 	return a.joined(all[copied:safe]), Goes
+}
+
+// holdBack keeps p, behind nothing, for the next call.
+func (a *Answer) holdBack(p []byte) {
+	if a.opt.Spare != nil {
+		a.memory = a.opt.Spare.Get().(*[]byte)
+		a.tail = (*a.memory)[:0]
+	}
+	a.tail = append(a.tail, p...)
+}
+
+// letGo gives the memory of the tail back.
+func (a *Answer) letGo() {
+	if a.memory != nil {
+		a.opt.Spare.Put(a.memory)
+	}
+	a.memory, a.tail = nil, nil
 }
 
 // giantEvent is how much of an event is held back before it is passed on unfinished: it is an answer, not its usage.

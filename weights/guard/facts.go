@@ -20,7 +20,7 @@ type Facts struct {
 	Findings []string // rules of inspection that any file broke, sorted
 	Unsafe   []string // files that inspection does not call safe
 
-	Lineage string // weakest grade on the way to the roots: none, claimed, measured, recomputed
+	Lineage string // weakest grade on the way to the roots: none, broken, claimed, measured, recomputed
 
 	Ledger string // name of the ledger that the load goes into; empty for none
 	Proved string // name of the ledger in which the signature was proved to be; empty for none
@@ -52,7 +52,7 @@ func (f *Facts) Fields() []Field {
 		{"verdict", "string", "what inspection says of the worst file: safe, unknown, suspicious or hostile", f.Verdict},
 		{"findings", "list(string)", "rules of inspection that files broke", f.Findings},
 		{"unsafe", "list(string)", "files that inspection does not call safe", f.Unsafe},
-		{"lineage", "string", "weakest grade on the way to the roots: none, claimed, measured or recomputed", f.Lineage},
+		{"lineage", "string", "weakest grade on the way to the roots: none (no statement), broken (does not hold), claimed, measured or recomputed", f.Lineage},
 		{"ledger", "string", "name of the ledger that the load goes into; empty for none", f.Ledger},
 		{"proved", "string", "name of the ledger that the signature was proved to be in; empty for none", f.Proved},
 	}

@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -14,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -304,9 +307,13 @@ func TestHash(t *testing.T) {
 		{Serialization{Method: Shards, Algorithm: SHA256, ShardSize: 100_000}, "", 11 + 2},
 		{Serialization{Method: Shards, Algorithm: BLAKE3, ShardSize: 1 << 20}, "", 2},
 	} {
-		for _, workers := range []int{0, 1, 3, 64} {
+		for _, workers := range []int{0, 1, 3, 64, -1, -2} {
 			var last Progress
-			rs, err := Hash(context.Background(), m, tree.Files, row.s, Options{Workers: workers, Progress: func(p Progress) { last = p }})
+			opt := Options{Workers: max(workers, -workers), Progress: func(p Progress) { last = p }}
+			if workers < 0 {
+				opt.Pair = func(a, b hash.Hash, p, q []byte) { a.Write(p); b.Write(q) }
+			}
+			rs, err := Hash(context.Background(), m, tree.Files, row.s, opt)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -534,6 +541,33 @@ func FuzzLoadable(f *testing.F) {
 			t.Errorf("a pickle named %q is inert", p)
 		}
 	})
+}
+
+func TestHashShares(t *testing.T) {
+	m := fstest.MapFS{}
+	for i := range 9 {
+		m[fmt.Sprint(i)] = &fstest.MapFile{Data: make([]byte, blockSize)}
+	}
+	for _, row := range []struct{ files, workers, pairs int }{{1, 1, 0}, {2, 1, 1}, {2, 2, 0}, {9, 1, 4}} {
+		tree, err := Walk(m, Scope{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var pairs atomic.Int64
+		opt := Options{Workers: row.workers, Pair: func(a, b hash.Hash, p, q []byte) {
+			if len(p) == len(q) {
+				pairs.Add(1)
+			}
+			a.Write(p)
+			b.Write(q)
+		}}
+		if _, err := Hash(t.Context(), m, tree.Files[:row.files], Serialization{Method: Files, Algorithm: SHA256}, opt); err != nil {
+			t.Fatal(err)
+		}
+		if got := int(pairs.Load()); got != row.pairs && row.workers == 1 || got > row.pairs && row.workers > 1 {
+			t.Errorf("%d files, %d workers: %d blocks in pairs, want %d", row.files, row.workers, got, row.pairs)
+		}
+	}
 }
 
 func BenchmarkHash(b *testing.B) {

@@ -226,3 +226,12 @@ func Describe(b *Bundle) (Dialect, Signer, error) {
 	}
 	return dialectOf(b, r), s, nil
 }
+
+// Listed returns what the statement of a bundle lists, whoever signed it.
+func Listed(b *Bundle) (*manifest.Manifest, error) {
+	r, err := readStatement(b.Payload)
+	if err != nil {
+		return nil, err
+	}
+	return r.manifest, nil
+}

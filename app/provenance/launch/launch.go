@@ -32,7 +32,7 @@ var (
 )
 
 // Lineage grades where a model comes from. Grade returns claimed, measured or recomputed, the weakest on the way to the
-// roots, or none when nothing is recorded.
+// roots; none when nothing is recorded, broken when the way to the roots does not hold.
 type Lineage interface {
 	Grade(ctx context.Context, r *provenance.Report) (string, error)
 }

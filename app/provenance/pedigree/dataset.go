@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/palladium-guard/palladium/app/provenance"
+	"github.com/palladium-guard/palladium/proof/ledger"
+	"github.com/palladium-guard/palladium/store"
 	"github.com/palladium-guard/palladium/weights/lineage"
 	"github.com/palladium-guard/palladium/weights/signing"
 )
@@ -26,6 +28,7 @@ type DatasetOptions struct {
 	With     provenance.Signer
 	Trust    []signing.Trust
 	Reading  provenance.Reading
+	Ledger   ledger.Ledger // the statement is written to it before it is kept; none when nil
 }
 
 // readDataset hashes a data set and counts its rows. A damaged shard, such as a Parquet file without its end, is an error
@@ -77,9 +80,12 @@ func StateDataset(ctx context.Context, o DatasetOptions) (*Recorded, error) {
 		r.Warnings = append(r.Warnings, "nobody signed the statement: give --key")
 	}
 	r.ID = lineage.ID(payload)
+	if err := r.log(ctx, o.Ledger, data); err != nil {
+		return nil, err
+	}
 	if o.Manifest != "" {
 		r.Path = o.Manifest
-		if err := provenance.WriteWhole(o.Manifest, 0o644, data); err != nil {
+		if err := store.ReplaceBytes(o.Manifest, 0o644, data); err != nil {
 			return nil, fmt.Errorf("write the manifest: %w", err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/palladium-guard/palladium/app/provenance"
+	"github.com/palladium-guard/palladium/proof/ledger"
 	"github.com/palladium-guard/palladium/weights/lineage"
 	"github.com/palladium-guard/palladium/weights/signing"
 )
@@ -44,6 +45,7 @@ type RecordOptions struct {
 	With    provenance.Signer // nil writes a statement that nobody signed
 	Trust   []signing.Trust   // to look up the origins of the inputs
 	Reading provenance.Reading
+	Ledger  ledger.Ledger // the statement is written to it before it is kept; none when nil
 
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
@@ -55,6 +57,7 @@ type Recorded struct {
 	Path      string             `json:"path"`
 	Signed    bool               `json:"signed"`
 	Statement *lineage.Statement `json:"statement"`
+	Entry     *uint64            `json:"ledger_entry,omitempty"`
 	Warnings  []string           `json:"warnings,omitempty"`
 }
 
@@ -111,10 +114,26 @@ func Record(ctx context.Context, o RecordOptions) (*Recorded, error) {
 	} else {
 		r.Warnings = append(r.Warnings, "nobody signed the statement: give --key")
 	}
+	if err := r.log(ctx, o.Ledger, data); err != nil {
+		return nil, err
+	}
 	if r.ID, r.Path, err = o.Store.Put(data); err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+// log writes the statement, with its signature, to a ledger, unless that is nil.
+func (r *Recorded) log(ctx context.Context, l ledger.Ledger, data []byte) error {
+	if l == nil {
+		return nil
+	}
+	receipt, err := l.Append(ctx, ledger.Statement{Type: r.Statement.Step.PredicateType(), Time: r.Statement.Time, Body: data})
+	if err != nil {
+		return fmt.Errorf("write the statement to the ledger: %w", err)
+	}
+	r.Entry = &receipt.Index
+	return nil
 }
 
 // run runs the command and notes what it did.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/palladium-guard/palladium/app/provenance"
+	"github.com/palladium-guard/palladium/store"
 	"github.com/palladium-guard/palladium/weights/lineage"
 	"github.com/palladium-guard/palladium/weights/signing"
 )
@@ -57,7 +58,7 @@ func (s *Store) Put(data []byte) (id, path string, err error) {
 	s.sweep()
 	id = lineage.ID(payload)
 	path = filepath.Join(s.dir, id+name+".json")
-	if err := provenance.WriteWhole(path, 0o644, data); err != nil {
+	if err := store.ReplaceBytes(path, 0o644, data); err != nil {
 		return "", "", fmt.Errorf("keep the statement: %w", err)
 	}
 	return id, path, nil

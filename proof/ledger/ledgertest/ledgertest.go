@@ -85,7 +85,39 @@ func Run(t *testing.T, o Options, open func(t *testing.T) ledger.Ledger) {
 			t.Errorf("got error %v", err)
 		}
 	})
+	t.Run("together", func(t *testing.T) { o.together(t, open(t)) })
 	t.Run("concurrent", func(t *testing.T) { o.concurrent(t, open(t)) })
+}
+
+func (o *Options) together(t *testing.T, l ledger.Ledger) {
+	if r, err := l.AppendAll(t.Context(), nil); err != nil || len(r) > 0 {
+		t.Errorf("nothing appended: got %v, %v", r, err)
+	}
+	statements := make([]ledger.Statement, 10_000)
+	for i := range statements {
+		statements[i] = ledger.Statement{Type: "test/v1", Body: fmt.Appendf(nil, "statement %d", i)}
+	}
+	if o.Trust.Log == nil {
+		statements = statements[:3]
+	}
+	receipts, err := l.AppendAll(t.Context(), statements)
+	if err != nil || len(receipts) != len(statements) {
+		t.Fatalf("got %d receipts and error %v", len(receipts), err)
+	}
+	for i := range receipts {
+		if receipts[i].Entry.Digest != sha256.Sum256(statements[i].Body) {
+			t.Fatalf("statement %d has the receipt of another", i)
+		}
+		if o.Trust.Log != nil && receipts[i].Index != uint64(i) {
+			t.Fatalf("statement %d has entry %d", i, receipts[i].Index)
+		}
+	}
+	last := len(receipts) - 1
+	o.check(t, &receipts[last], uint64(last))
+	statements[len(statements)-1].Type = ""
+	if _, err := l.AppendAll(t.Context(), statements); !errors.Is(err, ledger.ErrStatement) {
+		t.Errorf("one without type: got error %v", err)
+	}
 }
 
 func (o *Options) concurrent(t *testing.T, l ledger.Ledger) {

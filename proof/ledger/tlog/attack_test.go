@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -24,24 +23,14 @@ import (
 func fill(t testing.TB, dir string, o Options, first, last int, text string) {
 	t.Helper()
 	l := begin(t, dir, o)
-	var wg sync.WaitGroup
+	var statements []ledger.Statement
 	for i := first; i < last; i++ {
-		p := &pending{body: fmt.Appendf(nil, "%s %d", text, i), answer: make(chan answer, 1)}
-		s := ledger.Statement{Type: "test/v1", Time: time.UnixMilli(1_700_000_000_000), Body: p.body}
-		var err error
-		if p.entry, err = s.Entry(); err != nil {
-			t.Fatal(err)
-		}
-		if err := l.send(t.Context(), p); err != nil {
-			t.Fatal(err)
-		}
-		wg.Go(func() {
-			if a := <-p.answer; a.err != nil || a.receipt.Index != uint64(i) {
-				t.Errorf("statement %d: index %d, error %v", i, a.receipt.Index, a.err)
-			}
-		})
+		statements = append(statements, ledger.Statement{Type: "test/v1", Time: time.UnixMilli(1_700_000_000_000), Body: fmt.Appendf(nil, "%s %d", text, i)})
 	}
-	wg.Wait()
+	receipts, err := l.AppendAll(t.Context(), statements)
+	if err != nil || receipts[0].Index != uint64(first) {
+		t.Fatalf("append from %d on: index %v, error %v", first, receipts, err)
+	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -20,47 +20,69 @@ import (
 // write owns the order of the log: it gathers statements, syncs them to disk, and only then queues their entries.
 func (l *Log) write() {
 	defer close(l.batches)
-	for p := range l.work {
-		batch, size := []*pending{p}, len(p.body)
+	var held *group // taken, and too much for the batch
+	for {
+		g := held
+		if held = nil; g == nil {
+			var ok bool
+			if g, ok = <-l.work; !ok {
+				return
+			}
+		}
+		batch, count, size := []*group{g}, len(g.statements), g.size
 	gather:
-		for len(batch) < maxBatch && size < maxBatchBytes {
+		for {
 			select {
-			case p, ok := <-l.work:
+			case g, ok := <-l.work:
 				if !ok {
 					break gather
 				}
-				batch, size = append(batch, p), size+len(p.body)
+				if count+len(g.statements) > maxBatch || size+g.size > maxBatchBytes {
+					held = g
+					break gather
+				}
+				batch, count, size = append(batch, g), count+len(g.statements), size+g.size
 			default:
 				break gather
 			}
 		}
-		if err := l.writeBatch(batch, size); err != nil {
-			l.fail(err)
-			for _, p := range batch {
-				p.answer <- answer{err: err}
-			}
+		if err := l.writeBatch(batch, count, size); err != nil {
+			l.refuse(batch, err)
 			continue
 		}
 		l.batches <- batch
 	}
 }
 
-func (l *Log) writeBatch(batch []*pending, size int) error {
+// refuse tells a batch, and all that come after it, that it is not acknowledged.
+func (l *Log) refuse(batch []*group, err error) {
+	l.fail(err)
+	for _, g := range batch {
+		g.answer <- answer{err: err}
+	}
+}
+
+func (l *Log) writeBatch(batch []*group, count, size int) error {
 	if err := l.failure(); err != nil {
 		return err
 	}
-	pack := make([]byte, 0, size+4*len(batch))
-	for _, p := range batch {
-		pack = ledger.AppendPack(pack, p.body)
+	pack := make([]byte, 0, size+4*count)
+	for _, g := range batch {
+		for i := range g.statements {
+			pack = ledger.AppendPack(pack, g.statements[i].body)
+		}
 	}
 	if err := writeSynced(l.dir, ledger.PackPath(l.next), pack); err != nil {
 		return explain("write the statements", err)
 	}
-	for _, p := range batch {
-		p.index = l.next
-		p.future = l.add(context.Background(), tessera.NewEntry(p.entry.Marshal()))
-		p.body = nil
-		l.next++
+	for _, g := range batch {
+		for i := range g.statements {
+			p := &g.statements[i]
+			p.index = l.next
+			p.future = l.add(context.Background(), tessera.NewEntry(p.entry.Marshal()))
+			p.body = nil
+			l.next++
+		}
 	}
 	return nil
 }
@@ -76,58 +98,63 @@ func explain(act string, err error) error {
 	return fmt.Errorf("%s: %w", act, err)
 }
 
-// acknowledge waits for the entries of each batch, and for a checkpoint over them.
-func (l *Log) acknowledge() {
-	defer close(l.done)
+// grow waits for the entries of each batch, and the tree over them.
+func (l *Log) grow() {
+	defer close(l.grown)
 	for batch := range l.batches {
-		var err error
-		for _, p := range batch {
-			i, e := p.future()
-			switch {
-			case e != nil:
-				err = explain("write the entry", e)
-			case i.Index != p.index:
-				err = fmt.Errorf("write the entry: it became number %d instead of %d: somebody else writes to the folder", i.Index, p.index)
-			default:
-				continue
-			}
-			break
+		if err := inTree(batch); err != nil {
+			l.refuse(batch, err)
+			continue
 		}
-		if err == nil {
-			err = l.publish(batch)
-		}
-		if err != nil {
-			l.fail(err)
-			for _, p := range batch {
-				p.answer <- answer{err: err}
-			}
-		}
+		l.grown <- batch
 	}
 }
 
-// publish waits for the checkpoint and answers. It answers nobody when it returns an error.
-func (l *Log) publish(batch []*pending) error {
-	var raw []byte
-	if !l.o.Unpublished {
-		size := batch[len(batch)-1].index + 1
-		var err error
-		if raw, err = l.awaitCheckpoint(size); err != nil {
-			return err
+// inTree waits until tessera has written the entries of a batch.
+func inTree(batch []*group) error {
+	for _, g := range batch {
+		for i := range g.statements {
+			p := &g.statements[i]
+			index, err := p.future()
+			switch {
+			case err != nil:
+				return explain("write the entry", err)
+			case index.Index != p.index:
+				return fmt.Errorf("write the entry: it became number %d instead of %d: somebody else writes to the folder", index.Index, p.index)
+			}
+			p.future = nil
 		}
-	}
-	for _, p := range batch {
-		p.answer <- answer{receipt: ledger.Receipt{Index: p.index, Entry: p.entry, Checkpoint: raw}}
 	}
 	return nil
 }
 
-func (l *Log) awaitCheckpoint(size uint64) ([]byte, error) {
+// publish waits for a checkpoint over each batch, and answers. One checkpoint is over many.
+func (l *Log) publish() {
+	defer close(l.done)
+	var cp ledger.Checkpoint
+	for batch := range l.grown {
+		size := batch[len(batch)-1].last() + 1
+		if !l.o.Unpublished && cp.Size < size {
+			now, err := l.awaitCheckpoint(size)
+			if err != nil {
+				l.refuse(batch, err)
+				continue
+			}
+			cp = *now
+		}
+		for _, g := range batch {
+			g.answer <- answer{checkpoint: cp.Raw}
+		}
+	}
+}
+
+func (l *Log) awaitCheckpoint(size uint64) (*ledger.Checkpoint, error) {
 	fsys := os.DirFS(l.dir)
 	until := time.Now().Add(l.o.Patience)
 	for {
 		cp, err := ledger.ReadCheckpoint(fsys, l.o.Trust)
 		if err == nil && cp.Size >= size {
-			return cp.Raw, nil
+			return cp, nil
 		}
 		if time.Now().After(until) {
 			if err == nil {

@@ -23,7 +23,7 @@ const maxKey = 64 << 10
 type Files struct {
 	Dir     string // of the log
 	Private string // the log's private key; only to write
-	Public  string // its public key, from somewhere other than Dir; only to read
+	Public  string // its public key, from somewhere other than Dir; only to read, and that of Private when empty
 	Policy  string // witness policy; none are asked for when empty
 	Seen    string // keeps the last checkpoint seen; SeenPath when empty, NoMemory for none
 }
@@ -143,9 +143,9 @@ func (f *Files) Trust() (ledger.Trust, error) {
 }
 
 func (f *Files) trust() (t ledger.Trust, public string, err error) {
-	key, err := readSmall(f.Public)
+	key, err := f.public()
 	if err != nil {
-		return t, "", fmt.Errorf("read the log's public key: %w", err)
+		return t, "", err
 	}
 	policy, err := f.policy()
 	if err != nil {
@@ -153,6 +153,23 @@ func (f *Files) trust() (t ledger.Trust, public string, err error) {
 	}
 	t, err = ledger.ParseTrust(string(key), policy)
 	return t, strings.TrimSpace(string(key)), err
+}
+
+// public reads the public key, or takes it from the private one when only that is named.
+func (f *Files) public() ([]byte, error) {
+	if f.Public == "" && f.Private != "" {
+		private, err := readSmall(f.Private)
+		if err != nil {
+			return nil, fmt.Errorf("read the log's private key: %w", err)
+		}
+		public, err := ledger.PublicKey(string(private))
+		return []byte(public), err
+	}
+	key, err := readSmall(f.Public)
+	if err != nil {
+		return nil, fmt.Errorf("read the log's public key: %w", err)
+	}
+	return key, nil
 }
 
 func (f *Files) policy() ([]byte, error) {

@@ -3,6 +3,7 @@
 package tlog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,8 @@ const (
 	batchAge      = 2 * time.Millisecond
 	publishEvery  = 100 * time.Millisecond // the shortest interval between checkpoints that tessera allows
 	publishPoll   = 3 * time.Millisecond
+	inFlight      = 2    // batches whose tree is being written: meanwhile the next one grows
+	maxGrown      = 1024 // batches that wait for a checkpoint
 	lockName      = "lock"
 	stateDir      = ".state" // tessera's own
 )
@@ -39,8 +42,9 @@ type Log struct {
 	add     tessera.AddFn
 	stop    func(context.Context) error
 	cancel  context.CancelFunc
-	work    chan *pending
-	batches chan []*pending
+	work    chan *group
+	batches chan []*group // their statements are on disk
+	grown   chan []*group // so are their entries and the tree over them
 	done    chan struct{} // the goroutines have ended
 
 	mu     sync.RWMutex // guards closed, and work against sends after it was closed
@@ -51,19 +55,27 @@ type Log struct {
 	failed error
 }
 
+// group is what one caller appends together.
+type group struct {
+	statements []pending
+	size       int
+	answer     chan answer // one is sent, never more
+}
+
 // pending is a statement on its way.
 type pending struct {
-	body   []byte
+	body   []byte // nil once it is on disk
 	entry  ledger.Entry
 	future tessera.IndexFuture
 	index  uint64
-	answer chan answer // one is sent, never more
 }
 
 type answer struct {
-	receipt ledger.Receipt
-	err     error
+	checkpoint []byte
+	err        error
 }
+
+func (g *group) last() uint64 { return g.statements[len(g.statements)-1].index }
 
 // Create makes an empty log in the folder dir, which must not exist or be empty.
 func Create(ctx context.Context, dir string, o Options) error {
@@ -153,10 +165,12 @@ func start(ctx context.Context, dir string, o Options) (l *Log, err error) {
 	sweep(filepath.Dir(filepath.Join(dir, filepath.FromSlash(ledger.PackPath(next)))))
 	l = &Log{
 		dir: dir, o: o, lock: lock, add: app.Add, stop: stop, cancel: cancel, next: next,
-		work: make(chan *pending, maxBatch), batches: make(chan []*pending, 8), done: make(chan struct{}),
+		work: make(chan *group, maxBatch), batches: make(chan []*group, inFlight), grown: make(chan []*group, maxGrown),
+		done: make(chan struct{}),
 	}
 	go l.write()
-	go l.acknowledge()
+	go l.grow()
+	go l.publish()
 	return l, nil
 }
 
@@ -198,38 +212,77 @@ func quiet() {
 // Name returns the log's name.
 func (l *Log) Name() string { return l.o.Signer.Name() }
 
-// Append writes s and waits until it is durable and, unless o.Unpublished, a checkpoint covers it.
+// Append writes s and waits until it is durable and, unless o.Unpublished, a checkpoint covers it. All who append at the
+// same time share the waiting.
 func (l *Log) Append(ctx context.Context, s ledger.Statement) (ledger.Receipt, error) {
-	if err := ctx.Err(); err != nil {
-		return ledger.Receipt{}, err
-	}
-	if s.Time.IsZero() {
-		s.Time = l.o.Now()
-	}
-	e, err := s.Entry()
+	r, err := l.AppendAll(ctx, []ledger.Statement{s})
 	if err != nil {
 		return ledger.Receipt{}, err
 	}
-	p := &pending{body: s.Body, entry: e, answer: make(chan answer, 1)}
-	if err := l.send(ctx, p); err != nil {
-		return ledger.Receipt{}, err
-	}
-	select {
-	case a := <-p.answer:
-		return a.receipt, a.err
-	case <-ctx.Done():
-		return ledger.Receipt{}, fmt.Errorf("append to the ledger: %w: the statement may still get in", ctx.Err())
-	}
+	return r[0], nil
 }
 
-func (l *Log) send(ctx context.Context, p *pending) error {
+// AppendAll writes statements, and waits as Append does. When one of them is refused, none is written.
+func (l *Log) AppendAll(ctx context.Context, statements []ledger.Statement) ([]ledger.Receipt, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	groups, err := l.groups(statements)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range groups {
+		if err := l.send(ctx, g); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]ledger.Receipt, 0, len(statements))
+	for _, g := range groups {
+		select {
+		case a := <-g.answer:
+			if a.err != nil {
+				return nil, a.err
+			}
+			for i := range g.statements {
+				out = append(out, ledger.Receipt{Index: g.statements[i].index, Entry: g.statements[i].entry, Checkpoint: a.checkpoint})
+			}
+		case <-ctx.Done():
+			return nil, fmt.Errorf("append to the ledger: %w: the statement may still get in", ctx.Err())
+		}
+	}
+	return out, nil
+}
+
+// groups checks statements, and divides them so that none is more than a batch.
+func (l *Log) groups(statements []ledger.Statement) (out []*group, err error) {
+	var g *group
+	for _, s := range statements {
+		if s.Time.IsZero() {
+			s.Time = l.o.Now()
+		}
+		e, err := s.Entry()
+		if err != nil {
+			return nil, err
+		}
+		if g == nil || len(g.statements) == maxBatch || g.size+len(s.Body) > maxBatchBytes {
+			g = &group{answer: make(chan answer, 1)}
+			out = append(out, g)
+		}
+		// Who gives up waiting may use the body for something else.
+		g.statements = append(g.statements, pending{body: bytes.Clone(s.Body), entry: e})
+		g.size += len(s.Body)
+	}
+	return out, nil
+}
+
+func (l *Log) send(ctx context.Context, g *group) error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.closed {
 		return ErrClosed
 	}
 	select {
-	case l.work <- p:
+	case l.work <- g:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -28,6 +28,11 @@ func (*Log) Append(context.Context, ledger.Statement) (ledger.Receipt, error) {
 	return ledger.Receipt{}, errSystem
 }
 
+// AppendAll returns an error here.
+func (*Log) AppendAll(context.Context, []ledger.Statement) ([]ledger.Receipt, error) {
+	return nil, errSystem
+}
+
 // Close does nothing here.
 func (*Log) Close() error { return nil }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/palladium-guard/palladium/proof/ledger"
@@ -116,27 +117,36 @@ func TestReopen(t *testing.T) {
 	}
 }
 
+// BenchmarkAppend measures one log that is written by callers at the same time, each of whom appends so many statements of
+// 600 bytes together and waits for the checkpoint.
 func BenchmarkAppend(b *testing.B) {
-	l := begin(b, filepath.Join(b.TempDir(), "log"), options(b))
-	defer l.Close()
-	body := make([]byte, 600)
-	const workers = 16384
-	var wg sync.WaitGroup
-	work := make(chan struct{}, workers)
-	b.ResetTimer()
-	for range workers {
-		wg.Go(func() {
-			for range work {
-				if _, err := l.Append(context.Background(), ledger.Statement{Type: "test/v1", Body: body}); err != nil {
-					b.Error(err)
-				}
+	for _, c := range []struct{ callers, together int }{{16_384, 1}, {1_024, 1}, {64, 64}, {4, 1_024}, {1, 4_096}} {
+		b.Run(fmt.Sprintf("callers=%d/together=%d", c.callers, c.together), func(b *testing.B) {
+			l := begin(b, filepath.Join(b.TempDir(), "log"), options(b))
+			defer l.Close()
+			statements := make([]ledger.Statement, c.together)
+			for i := range statements {
+				statements[i] = ledger.Statement{Type: "test/v1", Body: make([]byte, 600)}
 			}
+			left := atomic.Int64{}
+			left.Store(int64(b.N))
+			var wg sync.WaitGroup
+			b.ResetTimer()
+			for range c.callers {
+				wg.Go(func() {
+					for {
+						n := min(left.Add(-int64(c.together))+int64(c.together), int64(c.together))
+						if n <= 0 {
+							return
+						}
+						if _, err := l.AppendAll(context.Background(), statements[:n]); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "entries/s")
 		})
 	}
-	for range b.N {
-		work <- struct{}{}
-	}
-	close(work)
-	wg.Wait()
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "entries/s")
 }

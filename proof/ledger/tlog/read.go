@@ -1,6 +1,7 @@
 package tlog
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -80,47 +81,91 @@ func (f *Files) VerifyProof(proof, statement string) (*ledger.Proof, error) {
 	return p, nil
 }
 
-// Statement returns the statement of an entry, after checking that the entry is in the log and stands for it.
-func (f *Files) Statement(name string) ([]byte, error) {
-	proof, err := f.Prove(name)
-	if err != nil {
-		return nil, err
-	}
-	t, err := f.Trust()
-	if err != nil {
-		return nil, err
-	}
-	p, err := ledger.VerifyProof(proof, t)
-	if err != nil {
-		return nil, err
-	}
-	return ledger.ReadStatement(os.DirFS(f.Dir), p.Index, &p.Entry)
+// Item is an entry and its number.
+type Item struct {
+	Index uint64       `json:"index"`
+	Entry ledger.Entry `json:"entry"`
 }
 
-// Entries calls show for the last n entries. They are read as they lie there: Verify proves them.
-func (f *Files) Entries(n int, show func(index uint64, e *ledger.Entry) error) error {
+// ListOptions say which entries are listed.
+type ListOptions struct {
+	Before uint64 // list entries with smaller numbers; zero for the last ones
+	Limit  int    // of entries; 100 when zero, 1,000 at most
+	Type   string // only of this type; all when empty
+}
+
+// Page is a part of a list, the last entries first.
+type Page struct {
+	Size  uint64 `json:"size"` // of the log
+	Items []Item `json:"items"`
+	Next  uint64 `json:"next,omitempty"` // Before of the page that follows; zero when nothing does
+}
+
+const (
+	defaultPage = 100
+	maxPage     = 1_000
+	maxLooked   = 100_000 // entries looked at for a page of one type
+)
+
+// List returns a page of entries, as they lie there: Verify proves them all, Statement and Prove one.
+func (f *Files) List(o ListOptions) (*Page, error) {
 	t, err := f.Trust()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	fsys := os.DirFS(f.Dir)
 	cp, err := ledger.ReadCheckpoint(fsys, t)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	p := &Page{Size: cp.Size, Items: []Item{}}
+	limit := min(cmp.Or(max(o.Limit, 0), defaultPage), maxPage)
+	next := cp.Size
+	if o.Before > 0 {
+		next = min(next, o.Before)
 	}
 	tree := ledger.NewTree(fsys, cp.Size)
-	for i := cp.Size - min(cp.Size, uint64(max(n, 0))); i < cp.Size; i++ {
-		data, err := tree.Entry(i)
+	for looked := 0; next > 0 && len(p.Items) < limit && looked < maxLooked; {
+		first, entries, err := tree.Entries(next - 1)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		e, err := ledger.ParseEntry(data)
-		if err != nil {
-			return fmt.Errorf("entry %d: %w", i, err)
-		}
-		if err := show(i, &e); err != nil {
-			return err
+		for next > first && len(p.Items) < limit {
+			next--
+			looked++
+			e, err := ledger.ParseEntry(entries[next-first])
+			if err != nil {
+				return nil, fmt.Errorf("entry %d: %w", next, err)
+			}
+			if o.Type == "" || o.Type == e.Type {
+				p.Items = append(p.Items, Item{Index: next, Entry: e})
+			}
 		}
 	}
-	return nil
+	p.Next = next
+	return p, nil
+}
+
+// Entry returns an entry and its statement, after checking that the entry is in the log and stands for the statement.
+func (f *Files) Entry(name string) (*ledger.Proof, []byte, error) {
+	proof, err := f.Prove(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := f.Trust()
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := ledger.VerifyProof(proof, t)
+	if err != nil {
+		return nil, nil, err
+	}
+	body, err := ledger.ReadStatement(os.DirFS(f.Dir), p.Index, &p.Entry)
+	return p, body, err
+}
+
+// Statement returns the statement of an entry, checked as Entry does.
+func (f *Files) Statement(name string) ([]byte, error) {
+	_, body, err := f.Entry(name)
+	return body, err
 }

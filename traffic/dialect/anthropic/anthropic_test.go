@@ -1,6 +1,7 @@
 package anthropic
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -202,6 +203,19 @@ func FuzzScan(f *testing.F) {
 		}
 		if got := show(scan(true, pieces...)); got != whole {
 			t.Fatalf("in pieces %s\nas a whole %s", got, whole)
+		}
+		again := bytes.Repeat(stream, 3) // what is the same but for its text is not read again
+		var got [2]string
+		for i, form := range []*wire.Form{nil, new(wire.Form)} {
+			var s wire.Scanner
+			s.Reset(New().Answer(wire.Messages), true, make([]byte, 0, 1<<10))
+			s.Learn(form)
+			s.Scan(again)
+			s.Close()
+			got[i] = show(&s)
+		}
+		if got[0] != got[1] {
+			t.Fatalf("plain %s\nby form %s", got[0], got[1])
 		}
 	})
 }

@@ -225,7 +225,68 @@ func FuzzScan(f *testing.F) {
 		if got := shown(scan(endpoint, sse, pieces...)); got != whole {
 			t.Fatalf("in pieces %s\nas a whole %s", got, whole)
 		}
+		again := bytes.Repeat(stream, 3) // what is the same but for its text is not read again
+		var got [2]string
+		for i, form := range []*wire.Form{nil, new(wire.Form)} {
+			var s wire.Scanner
+			s.Reset(New().Answer(endpoint), sse, make([]byte, 0, 1<<10))
+			s.Learn(form)
+			s.Scan(again)
+			s.Close()
+			got[i] = shown(&s)
+		}
+		if got[0] != got[1] {
+			t.Fatalf("plain %s\nby form %s", got[0], got[1])
+		}
 	})
+}
+
+// What is counted by its form is what is counted by reading it.
+func TestForm(t *testing.T) {
+	event := func(id, name, text, more string) string {
+		return `data: {"id":"` + id + `","choices":[{"index":0,"delta":{` + more + `"` + name + `":"` + text + `"},"finish_reason":null}]}` + "\n\n"
+	}
+	var b strings.Builder
+	for i := range 200 {
+		switch i % 23 {
+		case 5:
+			b.WriteString(event("a", "content", `line\n\"x`, ""))
+		case 6:
+			b.WriteString(event("a", "content", "", ""))
+		case 7, 8, 9:
+			b.WriteString(event("a", "reasoning_content", fmt.Sprint("think", i), ""))
+		case 11, 12:
+			b.WriteString(event("a", "content", "x", `"refusal":"no",`))
+		case 13:
+			b.WriteString(strings.ReplaceAll(event("a", "content", "x", ""), "\n", "\r\n"))
+		case 14, 15, 16:
+			b.WriteString(strings.ReplaceAll(event("a", "content", fmt.Sprint("other", i), ""), `"index":0`, `"index":1`))
+		case 17:
+			b.WriteString(event("a", "content", `x"},"finish_reason":"stop`, ""))
+		case 18:
+			b.WriteString(": comment\n\nevent: x\n" + event("a", "content", "named", ""))
+		case 19:
+			b.WriteString(event("a", "content", "x\ny", ""))
+		default:
+			b.WriteString(event("a", "content", fmt.Sprintf("é%d \\u00e9"[:3+i%5], i), ""))
+		}
+	}
+	stream := []byte(b.String())
+	for _, size := range []int{1 << 20, 1000, 100, 7, 1} {
+		for _, room := range []int{0, 100, 1 << 16} {
+			var plain, formed wire.Scanner
+			var form wire.Form
+			plain.Reset(New().Answer(wire.Chat), true, make([]byte, 0, room))
+			formed.Reset(New().Answer(wire.Chat), true, make([]byte, 0, room))
+			formed.Learn(&form)
+			for at := 0; at < len(stream); at += size {
+				p := stream[at:min(at+size, len(stream))]
+				if a, b := plain.Scan(p), formed.Scan(bytes.Clone(p)); a != b || shown(&plain) != shown(&formed) {
+					t.Fatalf("by %d at %d\nplain   %d %s\nby form %d %s", size, at, a, shown(&plain), b, shown(&formed))
+				}
+			}
+		}
+	}
 }
 
 func TestScanAllocatesNothing(t *testing.T) {
@@ -250,6 +311,7 @@ func BenchmarkScanEvent(b *testing.B) {
 	s.Reset(New().Answer(wire.Chat), true, make([]byte, 0, 1<<20))
 	b.SetBytes(int64(len(event)))
 	b.ReportAllocs()
+	s.Learn(new(wire.Form))
 	for b.Loop() {
 		if s.Scan(event); len(s.Text) > 1<<19 {
 			s.Text, s.Mark = s.Text[:0], 0

@@ -3,6 +3,7 @@
 package pool
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -27,12 +28,13 @@ type Upstream struct {
 	cfg    Config
 	base   *url.URL
 	secret string
-	client *http.Transport
-	open   atomic.Int64 // exchanges in flight
-	fails  atomic.Int32 // connection failures and failed checks in a row
-	out    atomic.Int64 // Unix nanoseconds until which it is left out; 0: in
-	ejects atomic.Int32 // times it was taken out since it last answered
-	sick   atomic.Bool  // the last active check failed
+	plain  *client         // without TLS
+	client *http.Transport // with TLS, where HTTP/2 may be spoken
+	open   atomic.Int64    // exchanges in flight
+	fails  atomic.Int32    // connection failures and failed checks in a row
+	out    atomic.Int64    // Unix nanoseconds until which it is left out; 0: in
+	ejects atomic.Int32    // times it was taken out since it last answered
+	sick   atomic.Bool     // the last active check failed
 }
 
 // Pool is the upstreams of one configuration. It never changes and is safe for concurrent use.
@@ -101,24 +103,35 @@ func newUpstream(c Config, secret string, l Limits) (*Upstream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: upstreams: %s: %w", c.Name, err)
 	}
-	dial := &net.Dialer{Timeout: l.Connect, KeepAlive: 30 * time.Second}
-	return &Upstream{cfg: c, base: base, secret: secret, client: &http.Transport{
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := dial.DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, &dialError{err}
-			}
-			return conn, nil
-		},
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		d := net.Dialer{Timeout: l.Connect, KeepAlive: 30 * time.Second}
+		conn, err := d.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, &dialError{err}
+		}
+		return conn, nil
+	}
+	u := &Upstream{cfg: c, base: base, secret: secret}
+	if base.Scheme == "http" {
+		port := base.Port()
+		if port == "" {
+			port = "80"
+		}
+		u.plain = newClient(net.JoinHostPort(base.Hostname(), port), l.Idle, dial)
+		return u, nil
+	}
+	u.client = &http.Transport{
+		DialContext:            dial,
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    l.Connect,
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true, // bytes pass as they are
 		MaxIdleConns:           0,
-		MaxIdleConnsPerHost:    4096,
+		MaxIdleConnsPerHost:    most,
 		IdleConnTimeout:        l.Idle,
-		MaxResponseHeaderBytes: 256 << 10,
-	}}, nil
+		MaxResponseHeaderBytes: maxHead,
+	}
+	return u, nil
 }
 
 // authorities reads a PEM file of certificates; nil, the system's, without one.
@@ -251,7 +264,7 @@ func (u *Upstream) check(ctx context.Context) error {
 	if u.secret != "" {
 		u.Authorize(req.Header, "bearer")
 	}
-	resp, err := u.client.RoundTrip(req)
+	resp, err := u.roundTrip(ctx, req, nil)
 	if err != nil {
 		return u.Clean(err)
 	}
@@ -305,7 +318,11 @@ func (u *Upstream) Clean(err error) error {
 // Close lets go of idle connections.
 func (p *Pool) Close() {
 	for _, u := range p.all {
-		u.client.CloseIdleConnections()
+		if u.plain != nil {
+			u.plain.close()
+		} else {
+			u.client.CloseIdleConnections()
+		}
 	}
 }
 
@@ -336,11 +353,12 @@ func (u *Upstream) Address(path, escaped, query string) *url.URL {
 	return to
 }
 
-// Send sends req once and waits for the response headers. unsent tells of an error that no byte was sent: another upstream
-// may be asked. Without an error, or where something may have been sent, the caller calls Done when the exchange is over.
-func (u *Upstream) Send(req *http.Request) (resp *http.Response, unsent bool, err error) {
+// Send sends req with that body once and waits for the response headers. The body of the response may be Pieces. unsent
+// tells of an error that no byte was sent: another upstream may be asked. Without an error, or where something may have
+// been sent, the caller calls Done when the exchange is over.
+func (u *Upstream) Send(ctx context.Context, req *http.Request, body []byte) (resp *http.Response, unsent bool, err error) {
 	u.open.Add(1)
-	resp, err = u.client.RoundTrip(req)
+	resp, err = u.roundTrip(ctx, req, body)
 	if err == nil {
 		u.answered()
 		return resp, false, nil
@@ -351,4 +369,19 @@ func (u *Upstream) Send(req *http.Request) (resp *http.Response, unsent bool, er
 		return nil, true, err
 	}
 	return nil, false, err
+}
+
+func (u *Upstream) roundTrip(ctx context.Context, req *http.Request, body []byte) (*http.Response, error) {
+	if u.plain != nil {
+		return u.plain.send(ctx, req, body)
+	}
+	req = req.WithContext(ctx)
+	if len(body) > 0 {
+		// net/http knows this to be in memory: headers and body leave in one write, and can be sent anew where no byte of
+		// them was.
+		req.Body = io.NopCloser(bytes.NewReader(body))
+		req.ContentLength = int64(len(body))
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	}
+	return u.client.RoundTrip(req)
 }

@@ -93,7 +93,7 @@ func TestFailed(t *testing.T) {
 		u.Failed(log, now)
 	}
 	req, _ := http.NewRequest("GET", s.URL, nil)
-	resp, unsent, err := u.Send(req)
+	resp, unsent, err := u.Send(context.Background(), req, nil)
 	if err != nil || unsent || !u.Well(now.UnixNano()) || u.Open() != 1 {
 		t.Fatalf("error %v, unsent %v, %d open", err, unsent, u.Open())
 	}
@@ -103,7 +103,7 @@ func TestFailed(t *testing.T) {
 		t.Error("it is never over")
 	}
 	s.Close()
-	if _, unsent, err := u.Send(req); !unsent || u.Open() != 0 || strings.Contains(u.Clean(err).Error(), "127") {
+	if _, unsent, err := u.Send(context.Background(), req, nil); !unsent || u.Open() != 0 || strings.Contains(u.Clean(err).Error(), "127") {
 		t.Errorf("error %v, unsent %v, %d open", err, unsent, u.Open())
 	}
 }

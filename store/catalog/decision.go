@@ -1,0 +1,429 @@
+package catalog
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/store"
+)
+
+// The states of verdicts and decisions. Proposed is of verdicts alone.
+const (
+	StateProposed = "proposed"
+	StatePending  = "pending"  // waits for approval
+	StateEnforced = "enforced" // in force until it expires
+	StateShadow   = "shadow"   // recorded, not enforced
+	StateRevoked  = "revoked"
+	StateExpired  = "expired"
+	StateRefused  = "refused" // by the second person
+)
+
+// Verdict is a decision about one account with its history.
+type Verdict struct {
+	palladium.Verdict
+	State          string     `json:"state"`
+	Decision       string     `json:"decision"`   // id of the decision that made it: one decision makes many verdicts
+	DecidedBy      string     `json:"decided_by"` // user id, or policy:REVISION
+	Automated      bool       `json:"automated"`
+	PolicyRevision string     `json:"policy_revision"`
+	Approval       string     `json:"approval"`
+	Explanation    string     `json:"explanation"`
+	RevokedAt      *time.Time `json:"revoked_at"`
+	RevokedBy      string     `json:"revoked_by"`
+	RevokeReason   string     `json:"revoke_reason"`
+	LedgerIndex    int64      `json:"ledger_index"` // -1 for none
+}
+
+// PutVerdicts stores verdicts by id in one transaction and raises the version. It gives the new version.
+func (s *Store) PutVerdicts(ctx context.Context, verdicts []Verdict) (version uint64, err error) {
+	if len(verdicts) == 0 {
+		return s.VerdictVersion(ctx)
+	}
+	for _, v := range verdicts {
+		if err := oneOf("state", v.State, states()); err != nil {
+			return 0, err
+		}
+	}
+	verdicts = lastOf(verdicts, func(v *Verdict) string { return v.ID })
+	err = s.db.Update(ctx, func(tx *store.DB) error {
+		if err := verdictTable().Upsert(ctx, tx, "id", verdicts); err != nil {
+			return err
+		}
+		n, err := bump(ctx, tx, "verdicts", 1)
+		version = uint64(n)
+		return err
+	})
+	return version, err
+}
+
+// Revocation says which verdicts end, and why. Decision or Campaign or Accounts must be given; those given must all hold.
+type Revocation struct {
+	Decision, Campaign string
+	Accounts           []string
+	By, Reason         string
+	At                 time.Time
+	LedgerIndex        int64 // -1 for none: keeps the one of the verdict
+}
+
+// RevokeVerdicts revokes the verdicts in force, pending or proposed that r selects, in one transaction, and raises the
+// version when there were any. It gives them as they are now.
+func (s *Store) RevokeVerdicts(ctx context.Context, r Revocation) ([]Verdict, error) {
+	if r.Decision == "" && r.Campaign == "" && len(r.Accounts) == 0 {
+		return nil, fmt.Errorf("%w: a revocation needs a decision, a campaign or accounts", ErrInvalid)
+	}
+	out := []Verdict{}
+	err := s.db.Update(ctx, func(tx *store.DB) error {
+		out = out[:0]
+		for part := range slices.Chunk(append(r.Accounts, make([]string, btoi(len(r.Accounts) == 0))...), 2000) {
+			var w store.Where
+			store.In(&w, "state", []string{StateEnforced, StateShadow, StatePending, StateProposed})
+			w.Equal("decision", r.Decision)
+			w.Equal("campaign", r.Campaign)
+			if len(r.Accounts) > 0 {
+				store.In(&w, "account", part)
+			}
+			clause, args := w.Clause()
+			some, err := verdictTable().All(ctx, tx, clause+" ORDER BY account, id", args...)
+			if err != nil {
+				return err
+			}
+			out = append(out, some...)
+		}
+		for i := range out {
+			v := &out[i]
+			v.State, v.RevokedAt, v.RevokedBy, v.RevokeReason = StateRevoked, &r.At, r.By, r.Reason
+			if r.LedgerIndex >= 0 {
+				v.LedgerIndex = r.LedgerIndex
+			}
+		}
+		if len(out) == 0 {
+			return nil
+		}
+		if err := verdictTable().Upsert(ctx, tx, "id", out); err != nil {
+			return err
+		}
+		_, err := bump(ctx, tx, "verdicts", 1)
+		return err
+	})
+	return out, err
+}
+
+// VerdictsInForce gives the enforced and shadow verdicts that have not expired at now, those not yet issued among them, by
+// account and id, and the version that they belong to. Shadow is set for those in state shadow.
+func (s *Store) VerdictsInForce(ctx context.Context, now time.Time) ([]palladium.Verdict, uint64, error) {
+	var out []palladium.Verdict
+	var version uint64
+	err := s.db.View(ctx, func(tx *store.DB) (err error) {
+		t := store.Table[Verdict]{Name: "verdicts", Bind: func(c *store.Columns, v *Verdict) {
+			bindVerdict(c, &v.Verdict)
+			c.Text("state", &v.State)
+		}}
+		all, err := t.All(ctx, tx, "WHERE state IN ('enforced', 'shadow') AND expires > ? ORDER BY account, id", now.UnixMilli())
+		if err != nil {
+			return err
+		}
+		out = make([]palladium.Verdict, len(all))
+		for i := range all {
+			out[i] = all[i].Verdict
+			out[i].Shadow = all[i].State == StateShadow
+		}
+		version, err = s.bound(tx).VerdictVersion(ctx)
+		return err
+	})
+	return out, version, err
+}
+
+// VerdictVersion gives the version alone. It rises in the same transaction as any change of verdicts.
+func (s *Store) VerdictVersion(ctx context.Context) (uint64, error) {
+	n, err := number(ctx, s.db, "verdicts")
+	return uint64(n), err
+}
+
+// GetVerdict gives one verdict.
+func (s *Store) GetVerdict(ctx context.Context, id string) (Verdict, error) {
+	return shadowed(verdictTable().Get(ctx, s.db, "WHERE id = ?", id))
+}
+
+// GetVerdictByAppeal gives the verdict with this appeal reference.
+func (s *Store) GetVerdictByAppeal(ctx context.Context, ref string) (Verdict, error) {
+	return shadowed(verdictTable().Get(ctx, s.db, "WHERE appeal = ? AND appeal <> '' ORDER BY issued DESC, id DESC", ref))
+}
+
+// VerdictQuery selects verdicts. An empty field selects all.
+type VerdictQuery struct {
+	Page
+	State    []string
+	Campaign string
+	Accounts []string
+	Decision string
+	InForce  *time.Time // enforced or shadow, issued and not expired at this time
+}
+
+// ListVerdicts gives verdicts, newest first.
+func (s *Store) ListVerdicts(ctx context.Context, q VerdictQuery) ([]Verdict, string, error) {
+	if len(q.Accounts) > store.MaxPage {
+		return nil, "", fmt.Errorf("%w: more than %d accounts in one query", ErrInvalid, store.MaxPage)
+	}
+	var w store.Where
+	store.In(&w, "state", q.State)
+	w.Equal("campaign", q.Campaign)
+	store.In(&w, "account", q.Accounts)
+	w.Equal("decision", q.Decision)
+	if q.InForce != nil {
+		w.And("state IN ('enforced', 'shadow') AND issued <= ? AND expires > ?", q.InForce.UnixMilli(), q.InForce.UnixMilli())
+	}
+	out, next, err := verdictTable().Page(ctx, s.db, w, newest("issued"), q.Page)
+	for i := range out {
+		out[i].Shadow = out[i].State == StateShadow
+	}
+	return out, next, err
+}
+
+// InForce counts verdicts of one measure.
+type InForce struct {
+	Measure  palladium.Measure `json:"measure"`
+	Enforced int64             `json:"enforced"`
+	Shadow   int64             `json:"shadow"`
+}
+
+// CountInForce counts the verdicts in force at now by campaign and measure, mildest measure first.
+func (s *Store) CountInForce(ctx context.Context, campaigns []string, now time.Time) (map[string][]InForce, error) {
+	out := make(map[string][]InForce)
+	if len(campaigns) == 0 {
+		return out, nil
+	}
+	var w store.Where
+	store.In(&w, "campaign", campaigns)
+	w.And("state IN ('enforced', 'shadow') AND issued <= ? AND expires > ?", now.UnixMilli(), now.UnixMilli())
+	clause, args := w.Clause()
+	err := s.db.Each(ctx, "SELECT campaign, measure, state, count(*) FROM verdicts "+clause+" GROUP BY campaign, measure, state", args, func(rows *sql.Rows) error {
+		var campaign, measure, state string
+		var n int64
+		if err := rows.Scan(&campaign, &measure, &state, &n); err != nil {
+			return err
+		}
+		out[campaign] = tally(out[campaign], palladium.Measure(measure), state, n)
+		return nil
+	})
+	return out, err
+}
+
+// Terms say how a measure is applied, as in palladium.Verdict.
+type Terms struct {
+	Delay           time.Duration `json:"delay,omitempty"`
+	TokensPerSecond float64       `json:"tokens_per_second,omitempty"`
+	Tokens          int64         `json:"tokens,omitempty"`
+	Model           string        `json:"model,omitempty"`
+}
+
+// Decision is one act about accounts of a campaign; its verdicts carry its id.
+type Decision struct {
+	ID        string            `json:"id"`
+	Revision  int64             `json:"revision"`
+	Campaign  string            `json:"campaign"`
+	Measure   palladium.Measure `json:"measure"`
+	Accounts  int               `json:"accounts"`
+	Reason    string            `json:"reason"` // code shown to the caller
+	Text      string            `json:"text"`   // in words that the account holder may read
+	By        string            `json:"by"`
+	Automated bool              `json:"automated"`
+	At        time.Time         `json:"at"`
+	Expires   time.Time         `json:"expires"`
+	State     string            `json:"state"`
+	Approval  string            `json:"approval"`
+	Seen      bool              `json:"seen"` // a person has looked at it
+	UndoneBy  string            `json:"undone_by"`
+	UndoneAt  *time.Time        `json:"undone_at"`
+	Terms
+}
+
+// PutDecision stores a decision: a new one when d.Revision is 0, else a change of that revision. It gives it as it is now.
+// A new one of a campaign keeps the campaign's evidence as it is now, see EvidenceAt. ErrConflict when the Revision is not
+// the stored one.
+func (s *Store) PutDecision(ctx context.Context, d Decision) (Decision, error) {
+	if err := oneOf("state", d.State, states()); err != nil {
+		return Decision{}, err
+	}
+	var out Decision
+	err := s.db.Update(ctx, func(tx *store.DB) (err error) {
+		if out, err = decisions().Put(ctx, tx, &d, d.ID, &d.Revision); err != nil || d.Revision > 0 {
+			return err
+		}
+		_, err = tx.Exec(ctx, "UPDATE decisions SET detail = coalesce((SELECT detail FROM campaigns WHERE id = ?), '') WHERE id = ?", d.Campaign, d.ID)
+		return err
+	})
+	return out, err
+}
+
+// GetDecision gives one decision.
+func (s *Store) GetDecision(ctx context.Context, id string) (Decision, error) {
+	return decisions().Get(ctx, s.db, "WHERE id = ?", id)
+}
+
+// DecisionQuery selects decisions. An empty field selects all.
+type DecisionQuery struct {
+	Page
+	Campaign string
+	State    []string
+}
+
+// ListDecisions gives decisions, newest first.
+func (s *Store) ListDecisions(ctx context.Context, q DecisionQuery) ([]Decision, string, error) {
+	var w store.Where
+	w.Equal("campaign", q.Campaign)
+	store.In(&w, "state", q.State)
+	return decisions().Page(ctx, s.db, w, newest("at"), q.Page)
+}
+
+// The states of approvals; they expire with StateExpired, and are refused with StateRefused.
+const (
+	ApprovalOpen     = "open"
+	ApprovalApproved = "approved"
+)
+
+// Approval is what waits for a second person.
+type Approval struct {
+	ID          string          `json:"id"`
+	Revision    int64           `json:"revision"`
+	Kind        string          `json:"kind"`    // decision, policy or allow
+	Subject     string          `json:"subject"` // such as decision:ID
+	Request     json.RawMessage `json:"request"`
+	RequestedBy string          `json:"requested_by"`
+	Reason      string          `json:"reason"`
+	At          time.Time       `json:"at"`
+	Expires     time.Time       `json:"expires"`
+	State       string          `json:"state"`
+	DecidedBy   string          `json:"decided_by"`
+	DecidedAt   *time.Time      `json:"decided_at"`
+	Comment     string          `json:"comment"`
+}
+
+// PutApproval stores an approval as PutDecision does a decision.
+func (s *Store) PutApproval(ctx context.Context, a Approval) (Approval, error) {
+	if err := oneOf("state", a.State, []string{ApprovalOpen, ApprovalApproved, StateRefused, StateExpired}); err != nil {
+		return Approval{}, err
+	}
+	return approvals().Put(ctx, s.db, &a, a.ID, &a.Revision)
+}
+
+// GetApproval gives one approval.
+func (s *Store) GetApproval(ctx context.Context, id string) (Approval, error) {
+	return approvals().Get(ctx, s.db, "WHERE id = ?", id)
+}
+
+// ListApprovals gives approvals, newest first; of these states where any is given.
+func (s *Store) ListApprovals(ctx context.Context, states []string, p Page) ([]Approval, string, error) {
+	var w store.Where
+	store.In(&w, "state", states)
+	return approvals().Page(ctx, s.db, w, newest("at"), p)
+}
+
+func states() []string {
+	return []string{StateProposed, StatePending, StateEnforced, StateShadow, StateRevoked, StateExpired, StateRefused}
+}
+
+// tally adds n verdicts to the count of their measure, keeping the mildest measure first.
+func tally(all []InForce, m palladium.Measure, state string, n int64) []InForce {
+	i := slices.IndexFunc(all, func(c InForce) bool { return c.Measure == m })
+	if i < 0 {
+		order := palladium.Measures()
+		i, _ = slices.BinarySearchFunc(all, m, func(c InForce, m palladium.Measure) int {
+			return cmp.Compare(slices.Index(order, c.Measure), slices.Index(order, m))
+		})
+		all = slices.Insert(all, i, InForce{Measure: m})
+	}
+	if state == StateShadow {
+		all[i].Shadow += n
+	} else {
+		all[i].Enforced += n
+	}
+	return all
+}
+
+func shadowed(v Verdict, err error) (Verdict, error) {
+	v.Shadow = v.State == StateShadow
+	return v, err
+}
+
+// bindVerdict ties what gateways need.
+func bindVerdict(c *store.Columns, v *palladium.Verdict) {
+	c.Key("id", &v.ID)
+	c.Key("account", &v.Account)
+	c.Ref("campaign", &v.Campaign)
+	store.Named(c, "stage", &v.Stage)
+	store.Named(c, "measure", &v.Measure)
+	c.Text("reason", &v.Reason)
+	c.Time("issued", &v.Issued)
+	c.Time("expires", &v.Expires)
+	c.Ref("appeal", &v.Appeal)
+	store.Int(c, "delay", &v.Delay)
+	c.Float("tokens_per_second", &v.TokensPerSecond)
+	store.Int(c, "tokens", &v.Tokens)
+	c.Text("model", &v.Model)
+}
+
+func verdictTable() store.Table[Verdict] {
+	return store.Table[Verdict]{Name: "verdicts", Bind: func(c *store.Columns, v *Verdict) {
+		bindVerdict(c, &v.Verdict)
+		c.Text("state", &v.State)
+		c.Ref("decision", &v.Decision)
+		c.Ref("decided_by", &v.DecidedBy)
+		c.Bool("automated", &v.Automated)
+		c.Text("policy_revision", &v.PolicyRevision)
+		c.Ref("approval", &v.Approval)
+		c.Text("explanation", &v.Explanation)
+		c.Maybe("revoked_at", &v.RevokedAt)
+		c.Ref("revoked_by", &v.RevokedBy)
+		c.Text("revoke_reason", &v.RevokeReason)
+		store.Int(c, "ledger_index", &v.LedgerIndex)
+	}}
+}
+
+func decisions() store.Table[Decision] {
+	return store.Table[Decision]{Name: "decisions", Bind: func(c *store.Columns, v *Decision) {
+		c.Key("id", &v.ID)
+		store.Int(c, "revision", &v.Revision)
+		c.Ref("campaign", &v.Campaign)
+		store.Named(c, "measure", &v.Measure)
+		store.Int(c, "accounts", &v.Accounts)
+		c.Text("reason", &v.Reason)
+		c.Text("says", &v.Text)
+		c.Ref("decided_by", &v.By)
+		c.Bool("automated", &v.Automated)
+		c.Time("at", &v.At)
+		c.Time("expires", &v.Expires)
+		c.Text("state", &v.State)
+		c.Ref("approval", &v.Approval)
+		c.Bool("seen", &v.Seen)
+		c.Ref("undone_by", &v.UndoneBy)
+		c.Maybe("undone_at", &v.UndoneAt)
+		store.Int(c, "delay", &v.Delay)
+		c.Float("tokens_per_second", &v.TokensPerSecond)
+		store.Int(c, "tokens", &v.Tokens)
+		c.Text("model", &v.Model)
+	}}
+}
+
+func approvals() store.Table[Approval] {
+	return store.Table[Approval]{Name: "approvals", Bind: func(c *store.Columns, v *Approval) {
+		c.Key("id", &v.ID)
+		store.Int(c, "revision", &v.Revision)
+		c.Text("kind", &v.Kind)
+		c.Ref("subject", &v.Subject)
+		c.Raw("request", &v.Request)
+		c.Ref("requested_by", &v.RequestedBy)
+		c.Text("reason", &v.Reason)
+		c.Time("at", &v.At)
+		c.Time("expires", &v.Expires)
+		c.Text("state", &v.State)
+		c.Ref("decided_by", &v.DecidedBy)
+		c.Maybe("decided_at", &v.DecidedAt)
+		c.Text("comment", &v.Comment)
+	}}
+}
