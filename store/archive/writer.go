@@ -205,7 +205,14 @@ func (w *Writer) State(ctx context.Context) ([]byte, error) {
 	return data, err
 }
 
-// Note sets what State returns when the position that is given next has become durable. The data are the Writer's.
+// Full reports whether so much has been given that Position will have it written.
+func (w *Writer) Full() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.current.full()
+}
+
+// Note sets what State returns when the position that is given next has become durable. The data stay as they are.
 func (w *Writer) Note(data []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -307,9 +314,12 @@ func (w *Writer) Position(p uint64) error {
 	}
 }
 
+func (r *roll) full() bool {
+	return r.rows >= rollRows || r.bytes >= rollBytes || len(r.hours) >= rollHours || len(r.accounts) >= maxAccounts
+}
+
 func (r *roll) due(every time.Duration) bool {
-	return r.rows >= rollRows || r.bytes >= rollBytes || len(r.hours) >= rollHours || len(r.accounts) >= maxAccounts ||
-		!r.empty() && time.Since(r.begun) >= every
+	return r.full() || !r.empty() && time.Since(r.begun) >= every
 }
 
 // detach takes the current roll away, to be written, and begins the next. The mutex is held.
