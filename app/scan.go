@@ -12,6 +12,7 @@ import (
 
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/rules"
+	"github.com/palladium-guard/palladium/store/archive"
 	"github.com/palladium-guard/palladium/traffic/dialect"
 	"github.com/palladium-guard/palladium/traffic/dialect/litellm"
 	"github.com/palladium-guard/palladium/traffic/dialect/native"
@@ -49,6 +50,8 @@ type ScanOptions struct {
 	RejectsFile string
 	// Key is the secret behind all hashes; nil is a random one. A state has its own.
 	Key *[32]byte
+	// Archive is read in place of Paths: observations that were measured already, under Key.
+	Archive *archive.Archive
 
 	// The functions below are called on the goroutine of Scan and may be nil.
 	Progress func(file.Progress)
@@ -77,6 +80,7 @@ type scan struct {
 	saved    time.Time
 	pause    time.Duration // until the next snapshot
 	rejected int64
+	keyless  bool // no key was given
 	stats    ScanStats
 }
 
@@ -152,7 +156,7 @@ func newScan(opt ScanOptions) (*scan, error) {
 		}
 		s.opt.Key = &s.folder.key
 	} else if opt.Key == nil {
-		s.opt.Key = new([32]byte)
+		s.keyless, s.opt.Key = true, new([32]byte)
 		_, _ = rand.Read(s.opt.Key[:]) // never fails
 	}
 	err := s.prepare()
@@ -204,6 +208,9 @@ func Prepare(key [32]byte, policy []byte, opt DetectorOptions) (*Detector, error
 
 // read takes in all that the options name.
 func (s *scan) read(ctx context.Context) error {
+	if s.opt.Archive != nil {
+		return s.readArchive(ctx)
+	}
 	o := file.Options{
 		Paths: s.opt.Paths, Stdin: s.opt.Stdin, Formats: Formats(), Dialect: s.opt.Dialect,
 		Since: s.opt.Since, Until: s.opt.Until, Workers: s.opt.Workers, Progress: s.opt.Progress,

@@ -40,6 +40,7 @@ type File struct {
 	Stream      stream.Config   `yaml:"stream"`
 	Catalog     catalog.Config  `yaml:"catalog"`
 	Detector    Detector        `yaml:"detector"`
+	Archive     Archive         `yaml:"archive"`
 	Enforcement sanction.Config `yaml:"enforcement"`
 	Ledger      Ledger          `yaml:"ledger"`
 	Taps        Taps            `yaml:"taps"`
@@ -127,7 +128,7 @@ func known(n *yaml.Node, t reflect.Type, path string) error {
 			if n.Tag == "!!null" {
 				return nil
 			}
-			return fmt.Errorf("%w: line %d: write %s as `key: value` lines", ErrConfig, n.Line, place(path))
+			return fmt.Errorf("%w: line %d: write %s as `key: value` lines", ErrConfig, n.Line, within(path))
 		}
 		fields := fieldsOf(t)
 		for i := 0; i+1 < len(n.Content); i += 2 {
@@ -160,7 +161,7 @@ func known(n *yaml.Node, t reflect.Type, path string) error {
 	return nil
 }
 
-func place(path string) string {
+func within(path string) string {
 	if path == "" {
 		return "the file"
 	}
@@ -198,7 +199,7 @@ func unknown(key *yaml.Node, path string, fields map[string]reflect.Type) error 
 	if hint != "" {
 		hint = fmt.Sprintf(": did you mean %q?", hint)
 	}
-	return fmt.Errorf("%w: line %d: unknown key %q in %s%s", ErrConfig, key.Line, clip(key.Value), place(path), hint)
+	return fmt.Errorf("%w: line %d: unknown key %q in %s%s", ErrConfig, key.Line, clip(key.Value), within(path), hint)
 }
 
 func clip(s string) string {

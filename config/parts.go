@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/store/archive"
+	"github.com/palladium-guard/palladium/store/place"
 )
 
 // Detector is the section detector: how the live detector runs.
@@ -51,6 +53,29 @@ type Ledger struct {
 	Key     string `yaml:"key"`     // file of the log's private key; made with the log where both are missing
 	Public  string `yaml:"public"`  // file of its public key: keep a copy elsewhere
 	Witness string `yaml:"witness"` // file of a witness policy; empty: none are asked
+}
+
+// Archive is the section archive: where observations are kept, to hunt in and to scan again.
+type Archive struct {
+	Off            bool     `yaml:"off"`
+	Dir            string   `yaml:"dir"` // a folder of this machine; empty, without a bucket: in the state directory
+	S3             place.S3 `yaml:"s3"`  // or a bucket of an S3-compatible store
+	archive.Config `yaml:",inline"`
+}
+
+// Check says what is wrong.
+func (c *Archive) Check() error {
+	if c.Dir != "" && c.S3.Bucket != "" {
+		return fmt.Errorf("archive: name dir or s3.bucket, not both")
+	}
+	if c.S3 != (place.S3{}) {
+		if err := c.S3.Check(); err != nil {
+			return fmt.Errorf("archive: s3: %w", err)
+		}
+	}
+	filled := c.Config
+	filled.Fill()
+	return filled.Check()
 }
 
 // API is the section api: the operator's API and console.
