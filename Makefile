@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 DATA      ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-ledger bench-hash bench-models conformance eval fit clean
+.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-api bench-stream bench-ledger bench-hash bench-models conformance eval fit clean console console-check browser
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -74,8 +74,16 @@ bench-state: ## measure the state of a million accounts; needs 6 GB of memory an
 bench-gateway: ## measure the gateway beside its peers; GOMODEL=FILE adds that one, ARGS goes to it
 	bench/gateway/run $(ARGS)
 
+bench-api: ## the slowest of a hundred answers of the operator's API: 10,000 campaigns, a campaign of 24,000 accounts
+	$(GO) test ./app/office -run '^$$' -bench 'Queue|Campaign' -benchtime 200x -timeout 30m
+
 bench-ledger: ## durable ledger entries a second
 	$(GO) test ./proof/ledger/tlog -run '^$$' -bench Append -benchtime 50000x
+
+bench-stream: ## observations a second through the embedded stream, and what each costs
+	$(GO) test ./store/stream -run '^$$' -bench Stream/plain -benchtime 2000000x
+	$(GO) test ./store/stream -run '^$$' -bench Stream/always -benchtime 50000x
+	$(GO) test ./store/stream -run '^$$' -bench Encoding
 
 bench-models: ## inspect pickles of 400 MB, compare models of 2.2 GB: time and memory; needs 5 GB of disk
 	$(GO) test ./app/provenance -run '^$$' -bench Large -benchtime 1x -timeout 30m
@@ -93,6 +101,16 @@ eval: build ## measure on worlds with fixed seeds and write docs/EVALUATION.md
 
 fit: build ## fit the weights of the extraction score anew and write rules/extraction.json
 	bin/palladium world fit $(if $(wildcard $(DATA)),--data $(DATA)) --out rules/extraction.json
+
+# The only targets that use Node (20.19 or later) and npm. What they build is committed, so that building palladium needs neither.
+console: ## build the web console anew, into console/dist
+	cd console/ui && npm ci && npm run build
+
+console-check: ## is console/dist what console/ui builds? types, unit tests, API shapes; skips where npm cannot be had
+	console/ui/tools/check
+
+browser: ## drive the console in a real browser, keyboard and accessibility included; needs Chromium and npm. PALLADIUM_URL=URL for one that runs
+	console/ui/tools/browser
 
 clean: ## remove what was built
 	rm -rf bin

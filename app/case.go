@@ -38,20 +38,22 @@ func OpenCase(dir string, policy []byte) (*Case, error) {
 		return nil, err
 	}
 	s := &scan{opt: ScanOptions{Policy: policy, Key: &f.key}}
-	l, err := readState(in, s, func(l *ledger) error {
+	l := new(ledger)
+	_, _, err = ReadSnapshot(in, l, func() (*Detector, error) {
 		s.opt.Without = map[palladium.Family]bool{}
 		for _, name := range l.Without {
 			s.opt.Without[palladium.Family(name)] = true
 		}
 		if err := f.suits(s, l); err != nil {
-			return err
+			return nil, err
 		}
-		return s.prepare()
+		err := s.prepare()
+		return s.det, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", f.path(stateName), err)
 	}
-	s.det.clock = l.clock
+	s.det.clock = l.Clock
 	return &Case{Report: s.det.Report(l.Rejected), det: s.det}, nil
 }
 

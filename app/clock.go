@@ -2,9 +2,9 @@ package app
 
 import "time"
 
-// clock is the detector's time. It follows the exchanges, which come in order of time, and is moved far only by several
+// Clock is a detector's time. It follows the exchanges, which come in order of time, and is moved far only by several
 // of them: one that is dated wrongly must not have campaigns looked at years from now, or not at all until then.
-type clock struct {
+type Clock struct {
 	Now    int64 `json:"now"`  // newest exchange time believed, Unix ms; unset before the first
 	Next   int64 `json:"next"` // when campaigns are looked at next
 	Ahead  int   `json:"ahead"`
@@ -22,7 +22,7 @@ const (
 
 // tick takes in an exchange's time. It returns whether campaigns are to be looked at before the exchange is taken in,
 // as they stand at now, with the time between two looks given by every, and sets the clock on.
-func (c *clock) tick(t, every int64) (look bool, now int64) {
+func (c *Clock) tick(t, every int64) (look bool, now int64) {
 	now = c.Now
 	if now == unset {
 		c.Now, c.Next = t, t+every

@@ -35,7 +35,7 @@ func TestClock(t *testing.T) {
 		{"a gap", append(run(0, 5, 0.25), run(100, 105, 0.125)...), 4 + 4, 104.875},
 		{"long ago", append(run(0, 5, 0.25), -year), 4, 4.75},
 	} {
-		k := clock{Now: unset}
+		k := Clock{Now: unset}
 		looks := 0
 		for _, h := range c.hours {
 			before := k.Now

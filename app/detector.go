@@ -32,7 +32,7 @@ type Detector struct {
 	opt     DetectorOptions
 	index   *linkage.Index
 	tracker *campaign.Tracker
-	clock   clock
+	clock   Clock
 	seeds   []campaign.Seed
 	why     map[*campaign.Group]string // what the rule that held says of a group
 }
@@ -46,7 +46,7 @@ func NewDetector(opt DetectorOptions) *Detector {
 		opt:     opt,
 		index:   linkage.New(opt.linkage()),
 		tracker: campaign.New(opt.campaign()),
-		clock:   clock{Now: unset},
+		clock:   Clock{Now: unset},
 		why:     map[*campaign.Group]string{},
 	}
 }
@@ -129,6 +129,12 @@ func facts(f *campaign.Facts) judge.Facts {
 func (d *Detector) Report(rejected int64) *palladium.Report {
 	d.Examine()
 	d.decide(d.clock.Now)
+	return d.Present(rejected)
+}
+
+// Present renders what has been found as of the last look, and changes nothing, so that it may be called while traffic runs.
+// After a state was taken up it lacks the reasons of linked groups until the next look.
+func (d *Detector) Present(rejected int64) *palladium.Report {
 	r := &palladium.Report{Schema: palladium.ReportSchema, Campaigns: []palladium.Campaign{}, Linked: []palladium.Linked{}}
 	if first, last := d.index.Window(); last > math.MinInt64 {
 		r.Window = palladium.Window{From: time.UnixMilli(first).UTC(), To: time.UnixMilli(last).UTC()}
@@ -173,6 +179,12 @@ func (d *Detector) Short() string {
 	return fmt.Sprintf("too few benign groups to calibrate the extraction test (%d, and %d are wanted): nothing can be listed above watch; "+
 		"relation on account records names groups that you vouch for", most, campaign.MinReferences)
 }
+
+// Clock returns the detector's time, for whoever keeps its state.
+func (d *Detector) Clock() Clock { return d.clock }
+
+// Resume sets the time of a detector that took up a kept state.
+func (d *Detector) Resume(c Clock) { d.clock = c }
 
 // Tracker gives tests and the fitting of weights access to the groups.
 func (d *Detector) Tracker() *campaign.Tracker { return d.tracker }

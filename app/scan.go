@@ -8,11 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/rules"
+	"github.com/palladium-guard/palladium/store/archive"
 	"github.com/palladium-guard/palladium/traffic/dialect"
 	"github.com/palladium-guard/palladium/traffic/dialect/litellm"
 	"github.com/palladium-guard/palladium/traffic/dialect/native"
@@ -50,6 +50,8 @@ type ScanOptions struct {
 	RejectsFile string
 	// Key is the secret behind all hashes; nil is a random one. A state has its own.
 	Key *[32]byte
+	// Archive is read in place of Paths: observations that were measured already, under Key.
+	Archive *archive.Archive
 
 	// The functions below are called on the goroutine of Scan and may be nil.
 	Progress func(file.Progress)
@@ -68,12 +70,6 @@ type ScanStats struct {
 	Notes []string
 }
 
-// measured is what a worker hands on of one exchange.
-type measured struct {
-	obs   palladium.Observation
-	model string // name behind obs.Model, owned by the worker
-}
-
 // scan is one run over recorded traffic. But for the workers' measuring, all of it happens on one goroutine.
 type scan struct {
 	opt      ScanOptions
@@ -84,7 +80,7 @@ type scan struct {
 	saved    time.Time
 	pause    time.Duration // until the next snapshot
 	rejected int64
-	model    uint64 // hash of the model named last
+	keyless  bool // no key was given
 	stats    ScanStats
 }
 
@@ -160,7 +156,7 @@ func newScan(opt ScanOptions) (*scan, error) {
 		}
 		s.opt.Key = &s.folder.key
 	} else if opt.Key == nil {
-		s.opt.Key = new([32]byte)
+		s.keyless, s.opt.Key = true, new([32]byte)
 		_, _ = rand.Read(s.opt.Key[:]) // never fails
 	}
 	err := s.prepare()
@@ -176,26 +172,45 @@ func newScan(opt ScanOptions) (*scan, error) {
 
 // prepare makes an empty detector.
 func (s *scan) prepare() error {
-	policy, err := judge.Load(s.opt.Policy)
-	if err != nil {
+	var err error
+	if s.cues, err = Cues(); err != nil {
 		return err
 	}
-	if s.cues, err = measure.ParseCues(bytes.NewReader(rules.Cues())); err != nil {
-		return fmt.Errorf("read the cues that the program carries: %w", err)
-	}
-	weights, err := extraction.ParseWeights(rules.Extraction())
+	s.det, err = Prepare(*s.opt.Key, s.opt.Policy, DetectorOptions{Without: s.opt.Without, RecallBits: s.opt.RecallBits})
+	return err
+}
+
+// Cues returns the extraction cues that the program carries.
+func Cues() (*measure.Cues, error) {
+	c, err := measure.ParseCues(bytes.NewReader(rules.Cues()))
 	if err != nil {
-		return fmt.Errorf("read the weights that the program carries: %w", err)
+		return nil, fmt.Errorf("read the cues that the program carries: %w", err)
 	}
-	s.det = NewDetector(DetectorOptions{
-		Hash: measure.New(*s.opt.Key, nil).Hash, Without: s.opt.Without, Policy: policy, Weights: weights,
-		RecallBits: s.opt.RecallBits,
-	})
-	return nil
+	return c, nil
+}
+
+// Prepare returns a detector without state, with the weights that the program carries and a policy in its YAML form, nil
+// for the one that the program carries. What it needs of opt are Without, RecallBits and Every.
+func Prepare(key [32]byte, policy []byte, opt DetectorOptions) (*Detector, error) {
+	var err error
+	if policy == nil {
+		policy = rules.Policy()
+	}
+	if opt.Policy, err = judge.Load(policy); err != nil {
+		return nil, err
+	}
+	if opt.Weights, err = extraction.ParseWeights(rules.Extraction()); err != nil {
+		return nil, fmt.Errorf("read the weights that the program carries: %w", err)
+	}
+	opt.Hash = measure.New(key, nil).Hash
+	return NewDetector(opt), nil
 }
 
 // read takes in all that the options name.
 func (s *scan) read(ctx context.Context) error {
+	if s.opt.Archive != nil {
+		return s.readArchive(ctx)
+	}
 	o := file.Options{
 		Paths: s.opt.Paths, Stdin: s.opt.Stdin, Formats: Formats(), Dialect: s.opt.Dialect,
 		Since: s.opt.Since, Until: s.opt.Until, Workers: s.opt.Workers, Progress: s.opt.Progress,
@@ -210,12 +225,8 @@ func (s *scan) read(ctx context.Context) error {
 	if s.folder != nil {
 		o.Resume, o.Hold = s.folder.past, true
 	}
-	describe := func(a *palladium.Account) error {
-		s.det.Describe(a)
-		return nil
-	}
 	var err error
-	s.stats.Stats, err = file.Read(ctx, o, s.measurer, describe, s.observe)
+	s.stats.Stats, err = Feed(ctx, o, *s.opt.Key, s.cues, s)
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		s.stats.Interrupted = true
 		return nil
@@ -223,38 +234,25 @@ func (s *scan) read(ctx context.Context) error {
 	return err
 }
 
-// measurer makes one worker's measuring function.
-func (s *scan) measurer(int) func(*palladium.Exchange, *measured) {
-	meter := measure.New(*s.opt.Key, s.cues)
-	names := map[uint64]string{}
-	return func(e *palladium.Exchange, m *measured) {
-		meter.Measure(e, &m.obs)
-		name, ok := names[m.obs.Model]
-		if !ok {
-			name = strings.Clone(e.Model)
-			if len(names) < maxModels {
-				names[m.obs.Model] = name
-			}
-		}
-		m.model = name
-	}
+// Describe takes in what is known of an account.
+func (s *scan) Describe(a *palladium.Account) error {
+	s.det.Describe(a)
+	return nil
 }
 
-// maxModels is how many model names a worker remembers; where there are more, each is copied anew.
-const maxModels = 4096
+// NameModel takes in the name of a model.
+func (s *scan) NameModel(hash uint64, name string) { s.det.NameModel(hash, name) }
 
-// observe takes in a batch.
-func (s *scan) observe(b file.Batch[measured]) error {
-	for i := range b.Items {
-		m := &b.Items[i]
-		if m.obs.Model != s.model {
-			s.model = m.obs.Model
-			s.det.NameModel(s.model, m.model)
-		}
-		s.det.Observe(&m.obs)
-	}
+// Observe takes in one exchange.
+func (s *scan) Observe(o *palladium.Observation) error {
+	s.det.Observe(o)
+	return nil
+}
+
+// Reached keeps the state when it is time.
+func (s *scan) Reached(at []file.Position) error {
 	if s.folder != nil && time.Since(s.saved) >= s.pause {
-		if err := s.keep(b.Position); err != nil && s.opt.Failed != nil {
+		if err := s.keep(at); err != nil && s.opt.Failed != nil {
 			s.opt.Failed(err) // what is read since is not lost: the next snapshot has it
 		}
 	}

@@ -41,7 +41,7 @@ type Kept struct {
 type ledger struct {
 	Without   []string        `json:"without"` // evidence families that are switched off
 	KeyCheck  uint64          `json:"key_check"`
-	clock                     // of the detector
+	Clock                     // of the detector
 	Since     int64           `json:"since"` // Unix ms before which exchanges are left out; 0 for none
 	Rejected  int64           `json:"rejected"`
 	Exchanges int64           `json:"exchanges"`
@@ -165,7 +165,7 @@ func (f *folder) replace(name, temp string, write func(io.Writer) error) error {
 func (f *folder) save(s *scan, at []file.Position) (Kept, error) {
 	begun := time.Now()
 	l := ledger{
-		Without: families(s.opt.Without), KeyCheck: keyCheck(f.key), clock: s.det.clock, Since: unixMilli(s.opt.Since),
+		Without: families(s.opt.Without), KeyCheck: keyCheck(f.key), Clock: s.det.clock, Since: unixMilli(s.opt.Since),
 		Rejected: s.rejected, Exchanges: int64(s.det.index.Exchanges()), Positions: f.positions(at),
 	}
 	k := Kept{Exchanges: l.Exchanges}
@@ -175,7 +175,7 @@ func (f *folder) save(s *scan, at []file.Position) (Kept, error) {
 	}
 	err := f.replace(stateName, tempName, func(w io.Writer) error {
 		c := &counting{w: w}
-		err := writeState(c, s, &l)
+		err := WriteSnapshot(c, s.det, s.seen, &l)
 		k.Bytes = c.n
 		return err
 	})
@@ -187,16 +187,19 @@ func (f *folder) save(s *scan, at []file.Position) (Kept, error) {
 }
 
 // positions joins those of this run with those of earlier ones.
-func (f *folder) positions(at []file.Position) []file.Position {
-	out := make([]file.Position, 0, len(f.past)+len(at))
-	continued := make([]bool, len(f.past)+1)
+func (f *folder) positions(at []file.Position) []file.Position { return Positions(f.past, at) }
+
+// Positions joins the positions of a reading, at, with those that it resumed at, past.
+func Positions(past, at []file.Position) []file.Position {
+	out := make([]file.Position, 0, len(past)+len(at))
+	continued := make([]bool, len(past)+1)
 	for _, p := range at {
 		continued[p.Continues] = true
 		if p.Identity.Prefix > 0 && p.Bytes > 0 {
 			out = append(out, p)
 		}
 	}
-	for i, p := range f.past {
+	for i, p := range past {
 		if !continued[i+1] {
 			out = append(out, p)
 		}
@@ -223,11 +226,12 @@ func (f *folder) load(s *scan) (bool, error) {
 		return false, fmt.Errorf("read the state: %w", err)
 	}
 	defer in.Close()
-	l, err := readState(in, s, func(l *ledger) error { return cmp.Or(f.suits(s, l), f.begins(s, l)) })
+	l := new(ledger)
+	_, s.seen, err = ReadSnapshot(in, l, func() (*Detector, error) { return s.det, cmp.Or(f.suits(s, l), f.begins(s, l)) })
 	if err != nil {
 		return false, fmt.Errorf("read %s: %w", path, err)
 	}
-	s.det.clock, s.rejected, f.past = l.clock, l.Rejected, l.Positions
+	s.det.clock, s.rejected, f.past = l.Clock, l.Rejected, l.Positions
 	if l.Since != 0 {
 		s.opt.Since = time.UnixMilli(l.Since)
 	}

@@ -61,7 +61,9 @@ func checkHeader(h []byte) error {
 	return nil
 }
 
-func writeState(w io.Writer, s *scan, l *ledger) error {
+// WriteSnapshot writes a detector, the ids that were taken in and a book of what else its keeper needs, as JSON. The
+// detector's clock is the keeper's to put into the book.
+func WriteSnapshot(w io.Writer, d *Detector, seen *file.Seen, book any) error {
 	if _, err := w.Write(header()); err != nil {
 		return err
 	}
@@ -74,10 +76,10 @@ func writeState(w io.Writer, s *scan, l *ledger) error {
 		name string
 		save func(io.Writer) error
 	}{
-		{"book", func(w io.Writer) error { return json.NewEncoder(w).Encode(l) }},
-		{"link", s.det.index.Save},
-		{"camp", s.det.tracker.Save},
-		{"seen", s.seen.Save},
+		{"book", func(w io.Writer) error { return json.NewEncoder(w).Encode(book) }},
+		{"link", d.index.Save},
+		{"camp", d.tracker.Save},
+		{"seen", seen.Save},
 	} {
 		if err := out.section(p.name, p.save); err != nil {
 			_ = z.Close() // frees its goroutines; the file is dropped
@@ -137,48 +139,50 @@ func (o *sections) end() error {
 	return err
 }
 
-// readState puts a snapshot into the scan, once suits has agreed to its ledger.
-func readState(r io.Reader, s *scan, suits func(*ledger) error) (*ledger, error) {
+// ReadSnapshot reads a snapshot. Once its book is decoded, into has to look at it and give a new detector, which the rest
+// is put into. Errors of a damaged or foreign snapshot wrap ErrState; the detector is of no use after one.
+func ReadSnapshot(r io.Reader, book any, into func() (*Detector, error)) (*Detector, *file.Seen, error) {
 	h := make([]byte, headerSize)
 	if n, err := io.ReadFull(r, h); err != nil {
 		if n >= 16 && string(h[:16]) != stateMagic {
-			return nil, checkHeader(h)
+			return nil, nil, checkHeader(h)
 		}
-		return nil, damaged(err)
+		return nil, nil, damaged(err)
 	}
 	if err := checkHeader(h); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	z, err := zstd.NewReader(bufio.NewReaderSize(r, 1<<20), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(8<<20))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer z.Close()
 	in := &unsections{r: bufio.NewReaderSize(z, 1<<20), sum: xxh3.New()}
-	l := new(ledger)
 	err = in.section("book", func(r io.Reader) error {
-		return json.NewDecoder(r).Decode(l)
+		return json.NewDecoder(r).Decode(book)
 	})
 	if err != nil {
-		return nil, damaged(err)
+		return nil, nil, damaged(err)
 	}
-	if err := suits(l); err != nil {
-		return nil, err
+	d, err := into()
+	if err != nil {
+		return nil, nil, err
 	}
-	opt := &s.det.opt
+	opt := &d.opt
+	var seen *file.Seen
 	err = in.section("link", func(r io.Reader) (err error) {
-		s.det.index, err = linkage.Load(r, opt.linkage())
+		d.index, err = linkage.Load(r, opt.linkage())
 		return err
 	})
 	if err == nil {
 		err = in.section("camp", func(r io.Reader) (err error) {
-			s.det.tracker, err = campaign.Load(r, opt.campaign(), s.det.index.Accounts(), s.det.index.Tokens())
+			d.tracker, err = campaign.Load(r, opt.campaign(), d.index.Accounts(), d.index.Tokens())
 			return err
 		})
 	}
 	if err == nil {
 		err = in.section("seen", func(r io.Reader) (err error) {
-			s.seen, err = file.LoadSeen(r)
+			seen, err = file.LoadSeen(r)
 			return err
 		})
 	}
@@ -186,9 +190,9 @@ func readState(r io.Reader, s *scan, suits func(*ledger) error) (*ledger, error)
 		err = in.end()
 	}
 	if err != nil {
-		return nil, damaged(err)
+		return nil, nil, damaged(err)
 	}
-	return l, nil
+	return d, seen, nil
 }
 
 func damaged(err error) error {

@@ -31,8 +31,8 @@ func Sizes(t *Tree) (out []Finding) {
 				out = append(out, longFunctions(t, f)...)
 			}
 		}
-		if total > maxPackage && p.Floor != Cmd {
-			out = append(out, Finding{p.place(), "sizes", fmt.Sprintf("%d lines of code, the limit of a package is %d: give one part a package of its own", total, maxPackage)})
+		if limit := packageLimit(p.Dir); total > limit && p.Floor != Cmd {
+			out = append(out, Finding{p.place(), "sizes", fmt.Sprintf("%d lines of code, the limit of a package is %d: give one part a package of its own", total, limit)})
 		}
 	}
 	return out
@@ -144,7 +144,11 @@ func embedded(doc *ast.CommentGroup) bool {
 	return doc != nil && slices.ContainsFunc(doc.List, func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
 }
 
+// newError reports whether e makes an error, or names one of another package, so that callers need to know one package only.
 func newError(e ast.Expr) bool {
+	if sel, ok := e.(*ast.SelectorExpr); ok {
+		return strings.HasPrefix(sel.Sel.Name, "Err")
+	}
 	call, ok := e.(*ast.CallExpr)
 	if !ok {
 		return false

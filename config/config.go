@@ -13,10 +13,14 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/palladium-guard/palladium/api/auth"
+	"github.com/palladium-guard/palladium/store/catalog"
+	"github.com/palladium-guard/palladium/store/stream"
 	"github.com/palladium-guard/palladium/traffic/budget"
 	"github.com/palladium-guard/palladium/traffic/gateway"
 	"github.com/palladium-guard/palladium/traffic/gateway/credential"
 	"github.com/palladium-guard/palladium/traffic/restrict"
+	"github.com/palladium-guard/palladium/traffic/sanction"
 )
 
 // MaxBytes is the largest file that is read.
@@ -31,17 +35,39 @@ type File struct {
 	Credentials credential.Config `yaml:"credentials"`
 	Restrict    restrict.Config   `yaml:"restrict"`
 	Budget      budget.Settings   `yaml:"budget"`
+
+	Key         string          `yaml:"measuring_key"` // file of the 32 bytes behind all hashes, the same in every process
+	Stream      stream.Config   `yaml:"stream"`
+	Catalog     catalog.Config  `yaml:"catalog"`
+	Detector    Detector        `yaml:"detector"`
+	Archive     Archive         `yaml:"archive"`
+	Enforcement sanction.Config `yaml:"enforcement"`
+	Ledger      Ledger          `yaml:"ledger"`
+	Taps        Taps            `yaml:"taps"`
+	API         API             `yaml:"api"`
+	SignIn      auth.Config     `yaml:"sign_in"`
 }
 
 // Parse reads a configuration. Keys that are not known or come twice, values of another type and a second document are
 // refused with their line. What the values must satisfy is each section's own to check. An empty file is an empty File.
-func Parse(data []byte) (*File, error) {
+func Parse(data []byte) (*File, error) { return parse[File](data) }
+
+// ParseEnforcement reads the section enforcement where it stands alone, as a policy of the catalog does.
+func ParseEnforcement(data []byte) (sanction.Config, error) {
+	c, err := parse[sanction.Config](data)
+	if err != nil {
+		return sanction.Config{}, err
+	}
+	return *c, nil
+}
+
+func parse[T any](data []byte) (*T, error) {
 	if len(data) > MaxBytes {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrConfig, MaxBytes)
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, more yaml.Node
-	f := &File{}
+	f := new(T)
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
 		return f, nil
 	} else if err != nil {
@@ -53,7 +79,7 @@ func Parse(data []byte) (*File, error) {
 	if len(doc.Content) != 1 || doc.Content[0].Tag == "!!null" {
 		return f, nil
 	}
-	if err := known(doc.Content[0], reflect.TypeFor[File](), ""); err != nil {
+	if err := known(doc.Content[0], reflect.TypeFor[T](), ""); err != nil {
 		return nil, err
 	}
 	if err := doc.Decode(f); err != nil {
@@ -102,7 +128,7 @@ func known(n *yaml.Node, t reflect.Type, path string) error {
 			if n.Tag == "!!null" {
 				return nil
 			}
-			return fmt.Errorf("%w: line %d: write %s as `key: value` lines", ErrConfig, n.Line, place(path))
+			return fmt.Errorf("%w: line %d: write %s as `key: value` lines", ErrConfig, n.Line, within(path))
 		}
 		fields := fieldsOf(t)
 		for i := 0; i+1 < len(n.Content); i += 2 {
@@ -135,7 +161,7 @@ func known(n *yaml.Node, t reflect.Type, path string) error {
 	return nil
 }
 
-func place(path string) string {
+func within(path string) string {
 	if path == "" {
 		return "the file"
 	}
@@ -173,7 +199,7 @@ func unknown(key *yaml.Node, path string, fields map[string]reflect.Type) error 
 	if hint != "" {
 		hint = fmt.Sprintf(": did you mean %q?", hint)
 	}
-	return fmt.Errorf("%w: line %d: unknown key %q in %s%s", ErrConfig, key.Line, clip(key.Value), place(path), hint)
+	return fmt.Errorf("%w: line %d: unknown key %q in %s%s", ErrConfig, key.Line, clip(key.Value), within(path), hint)
 }
 
 func clip(s string) string {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,29 +136,4 @@ func (d *DB) migrate(ctx context.Context, from, to int) error {
 		}
 	}
 	return nil
-}
-
-// tables lists the tables that the migrations up to version make, in that order.
-func (s Schema) tables(form string, version int) ([]string, error) {
-	steps, err := s.steps(form)
-	if err != nil {
-		return nil, err
-	}
-	if version > len(steps) {
-		return nil, fmt.Errorf("%w (schema %d, this program has %d)", ErrNewer, version, len(steps))
-	}
-	made := regexp.MustCompile(`(?m)^(?:(CREATE|DROP) TABLE (\w+)|ALTER TABLE (\w+) RENAME TO (\w+))`)
-	var out []string
-	for _, st := range steps[:version] {
-		for _, m := range made.FindAllStringSubmatch(st.script, -1) {
-			out = slices.DeleteFunc(out, func(t string) bool { return t == m[2] || t == m[3] })
-			switch {
-			case m[1] == "CREATE":
-				out = append(out, m[2])
-			case m[4] != "":
-				out = append(out, m[4])
-			}
-		}
-	}
-	return out, nil
 }

@@ -1,4 +1,3 @@
-// Package store holds what stores share: putting a file in its place whole.
 package store
 
 import (

@@ -33,11 +33,12 @@ type Options struct {
 	Anonymous string   // plan of callers without a credential; "" leaves it to the file
 	Check     bool     // read and check everything, then end
 	Log       io.Writer
+	Join      *Joined                       // nil: the gateway stands alone
 	Ready     func(callers, admin net.Addr) // called once, when the listeners accept; admin is nil when there is none
 }
 
-// load reads the configuration and puts what the command line says over it.
-func (o *Options) load() (*config.File, error) {
+// Load reads the configuration and puts what the command line says over it.
+func (o *Options) Load() (*config.File, error) {
 	f := &config.File{}
 	if o.Config != "" {
 		data, err := os.ReadFile(o.Config)
@@ -76,7 +77,7 @@ func over(v *string, by string) {
 // Run serves until ctx ends, then drains. It returns nil after an orderly end. A hang-up signal has it read the
 // configuration again.
 func Run(ctx context.Context, o Options) error {
-	f, err := o.load()
+	f, err := o.Load()
 	if err != nil {
 		return err
 	}

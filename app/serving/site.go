@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -74,7 +75,13 @@ func (s *site) open(f *config.File) error {
 		return err
 	}
 	s.verdicts = verdict.NewHolder(g.Verdicts.MaxAge)
-	if g.Verdicts.File == "" {
+	if j := s.o.Join; j != nil {
+		key = j.Key
+		if g.Verdicts.File != "" {
+			return errors.New("gateway.verdicts.file is set, but verdicts come from the detector: leave it out, or run palladium gateway alone")
+		}
+		s.follow(s.life)
+	} else if g.Verdicts.File == "" {
 		if err := s.Replace(nil); err != nil {
 			return err
 		}
@@ -114,7 +121,14 @@ func (s *site) observe(o gateway.Observe, key [32]byte) (*observe.Observer, erro
 		}
 		to = s.sink
 	}
-	return observe.New(o, measure.New(key, nil), to), nil
+	if s.o.Join != nil {
+		to = s.o.Join.Sink
+	}
+	cues, err := app.Cues()
+	if err != nil {
+		return nil, err
+	}
+	return observe.New(o, measure.New(key, cues), to)
 }
 
 // parts builds what can be reloaded.
@@ -160,7 +174,7 @@ func (s *site) parts(f *config.File) (gateway.Options, error) {
 func (s *site) reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f, err := s.o.load()
+	f, err := s.o.Load()
 	if err != nil {
 		return err
 	}
@@ -180,7 +194,7 @@ func (s *site) reload() error {
 		s.readVerdicts(f.Gateway.Verdicts.File)
 	}
 	was, is := s.file.Gateway, f.Gateway
-	if was.Listen != is.Listen || was.Admin != is.Admin || was.TLS != is.TLS || was.State != is.State || was.Outlive != is.Outlive || was.Verdicts != is.Verdicts || was.Observe != is.Observe {
+	if was.Listen != is.Listen || was.Admin != is.Admin || was.TLS != is.TLS || was.State != is.State || was.Outlive != is.Outlive || was.Verdicts != is.Verdicts || !reflect.DeepEqual(was.Observe, is.Observe) {
 		s.log.Warn("listeners, tls files, state directory, verdict file and observation change with the next start only")
 	}
 	return nil
@@ -317,6 +331,9 @@ func (s *site) health() []gateway.Part {
 		}
 		parts = append(parts, p)
 	}
+	if s.o.Join != nil && s.o.Join.Health != nil {
+		parts = append(parts, s.o.Join.Health()...)
+	}
 	if s.journal != nil {
 		p := gateway.Part{Name: "budgets", OK: s.journal.Err() == nil, Needed: true}
 		if !p.OK {
@@ -342,6 +359,9 @@ func (s *site) admin(f *config.File) (*http.Server, error) {
 	if s.observer != nil {
 		figures = append(figures, s.observer)
 	}
+	if s.o.Join != nil {
+		figures = append(figures, s.o.Join.Metrics...)
+	}
 	for _, c := range figures {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
@@ -351,7 +371,7 @@ func (s *site) admin(f *config.File) (*http.Server, error) {
 		Token: string(token), Health: s.health, Metrics: promhttp.HandlerFor(reg, promhttp.HandlerOpts{}), Keys: s, Reload: s.reload,
 		Parse: verdict.ReadList,
 	}
-	if f.Gateway.Verdicts.File == "" {
+	if f.Gateway.Verdicts.File == "" && s.o.Join == nil {
 		o.Verdicts = s
 	}
 	return admin.New(o), nil

@@ -21,6 +21,7 @@ import (
 func demoCommand() *cobra.Command {
 	var out string
 	var seed uint64
+	var live, shadow, stay bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Make a small world with a campaign in it, find the campaign, explain it, and compare with the truth",
@@ -36,10 +37,16 @@ func demoCommand() *cobra.Command {
 				}
 				out = dir
 			}
+			if live {
+				return playLive(cmd, out, seed, shadow, stay)
+			}
 			return demonstrate(cmd, out, seed)
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "`DIR` to write to; a new temporary folder when not given")
+	cmd.Flags().BoolVar(&live, "live", false, "play the world as real HTTP through a running system, in place of recorded traffic")
+	cmd.Flags().BoolVar(&shadow, "shadow", false, "with --live: decide, and enforce nothing")
+	cmd.Flags().BoolVar(&stay, "stay", false, "with --live: stay up for a look afterwards")
 	cmd.Flags().Uint64Var(&seed, "seed", 1, "another seed, another world of the same kind")
 	return cmd
 }

@@ -52,8 +52,18 @@ func (f *inputFlags) explain(from string) string {
 		return "palladium explain --report " + from
 	case f.state != "":
 		return "palladium explain --state " + f.state
+	case f.archive != "" && f.key != "":
+		return "palladium explain --archive " + f.archive + " --key " + f.key
 	}
 	return ""
+}
+
+// sources are what a report is made from.
+func (f *inputFlags) sources(paths []string) []string {
+	if f.archive != "" {
+		return []string{f.archive}
+	}
+	return paths
 }
 
 type seenFunc = func(string) (palladium.MemberDetail, bool)
@@ -61,15 +71,15 @@ type seenFunc = func(string) (palladium.MemberDetail, bool)
 // findings gets the report from the one source that was named.
 func (f *inputFlags) findings(cmd *cobra.Command, from string, paths []string) (*palladium.Report, seenFunc, error) {
 	sources := 0
-	for _, given := range []bool{from != "", f.state != "", len(paths) > 0} {
+	for _, given := range []bool{from != "", f.state != "", f.archive != "", len(paths) > 0} {
 		if given {
 			sources++
 		}
 	}
 	if sources != 1 {
-		return nil, nil, usageError(errors.New("name one source of findings"), "give --state DIR, --report FILE, or the PATH of the traffic")
+		return nil, nil, usageError(errors.New("name one source of findings"), "give --state DIR, --report FILE, --archive PLACE, or the PATH of the traffic")
 	}
-	if len(paths) == 0 { // what was read is settled
+	if len(paths) == 0 && f.archive == "" { // what was read is settled
 		for _, name := range []string{"dialect", "since", "until", "without"} {
 			if cmd.Flags().Changed(name) {
 				return nil, nil, usageError(fmt.Errorf("--%s says how traffic is read", name), "leave it out, or name the PATH of the traffic")

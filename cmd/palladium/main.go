@@ -81,7 +81,7 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(demoCommand(), scanCommand(), explainCommand(), policyCommand(), worldCommand(), upstreamCommand(), gatewayCommand(), keyCommand(), modelCommand(), ledgerCommand(), lineageCommand(), versionCommand())
+	root.AddCommand(demoCommand(), scanCommand(), explainCommand(), archiveCommand(), policyCommand(), worldCommand(), upstreamCommand(), gatewayCommand(), serveCommand(), keyCommand(), modelCommand(), ledgerCommand(), lineageCommand(), campaignCommand(), dossierCommand(), versionCommand())
 	return root
 }
 

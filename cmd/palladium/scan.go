@@ -21,9 +21,10 @@ import (
 
 // inputFlags say what is read. Scan and explain share them.
 type inputFlags struct {
-	dialect, since, until, state, policy string
-	without                              []string
-	quiet                                bool
+	dialect, since, until, state, policy, archive, key string
+
+	without []string
+	quiet   bool
 }
 
 func (f *inputFlags) add(cmd *cobra.Command) {
@@ -37,6 +38,8 @@ func (f *inputFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.until, "until", "", "leave out exchanges at or after this `TIME`")
 	fl.StringSliceVar(&f.without, "without", nil, "evidence `FAMILIES` not to use, separated by commas: "+familyNames())
 	fl.StringVar(&f.state, "state", "", "`DIR` in which the state is kept from one scan to the next")
+	fl.StringVar(&f.archive, "archive", "", "`PLACE` of an archive to read in place of files: a folder, or s3://BUCKET/PREFIX")
+	fl.StringVar(&f.key, "key", "", "`FILE` of the measuring key: that of the archive, or one under which files are measured; a random one when not given")
 	fl.StringVar(&f.policy, "policy", "", "policy `FILE` that gives groups their stage; see palladium policy show")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "print no progress and do not list skipped records")
 	_ = cmd.RegisterFlagCompletionFunc("dialect", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
@@ -81,7 +84,7 @@ func (f *inputFlags) options(cmd *cobra.Command, paths []string) (app.ScanOption
 			return o, err
 		}
 	}
-	return o, nil
+	return o, f.fromArchive(&o)
 }
 
 func readTime(flag, s string) (time.Time, error) {
@@ -118,9 +121,9 @@ func scanCommand() *cobra.Command {
 			"The exit status is 0 when nothing was found at act or review, 3 when something was, 1 when the scan failed and\n" +
 			"2 for wrong usage.",
 		Example: "  palladium scan logs/\n  palladium scan --html findings.html may.jsonl.zst\n" +
-			"  palladium scan --state /var/lib/palladium logs/\n  palladium scan --format json --since 2026-05-01 logs/ > report.json",
+			"  palladium scan --state /var/lib/palladium logs/\n  palladium scan --archive s3://traffic/palladium --key measuring.key --since 2026-05-01\n  palladium scan --format json --since 2026-05-01 logs/ > report.json",
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 && f.in.state == "" {
+			if len(args) == 0 && f.in.state == "" && f.in.archive == "" {
 				return errors.New("name a file, a directory or - to read")
 			}
 			return nil
@@ -163,7 +166,7 @@ func (f *scanFlags) run(cmd *cobra.Command, paths []string) error {
 	}
 	var page error // told after the report is out: a full disk must not cost the findings
 	if f.html != "" {
-		page = writePage(f.html, r, report.Meta{Sources: paths, Rejects: watch.sample, Notes: stats.Notes})
+		page = writePage(f.html, r, report.Meta{Sources: f.in.sources(paths), Rejects: watch.sample, Notes: stats.Notes})
 	}
 	if f.format != "text" {
 		watch.notes(stats.Notes)

@@ -31,6 +31,9 @@ func NewRecent(capacity int) *Recent {
 	}
 }
 
+// Has says whether hash was seen lately, and remembers nothing.
+func (r *Recent) Has(hash uint64) bool { return r.young.has(hash) || r.old.has(hash) }
+
 // Seen says whether hash was seen lately, and remembers it as the latest.
 func (r *Recent) Seen(hash uint64) bool {
 	if r.young.has(hash) {

@@ -48,6 +48,9 @@ type Format struct {
 	// saying yes to a line that is not one, or no to one that spells its kind in an unusual way. Nil when the format
 	// has no account records.
 	Account func(line []byte) bool
+	// Whole says that a record is a value of any bytes, not a line of text: it does not stand in files of lines, and nothing
+	// tells it from another by looking. Sniff and Account are nil.
+	Whole bool
 	// New makes a decoder. Decoders share nothing.
 	New func() Decoder
 }

@@ -39,7 +39,7 @@ func CheckUTF8(line []byte) error {
 }
 
 // Left returns the error of a line of which some records were left out: nil for none, the first reason, or the first
-// reason with the number of the others.
+// reason with the number of the others. Omitted tells how many there were.
 func Left(reasons []error) error {
 	switch len(reasons) {
 	case 0:
@@ -47,7 +47,31 @@ func Left(reasons []error) error {
 	case 1:
 		return reasons[0]
 	}
-	return fmt.Errorf("%w; %d more records of this line were left out", reasons[0], len(reasons)-1)
+	return &omission{reasons[0], len(reasons)}
+}
+
+// omission is the error of several records left out.
+type omission struct {
+	first error
+	n     int
+}
+
+func (o *omission) Error() string {
+	return fmt.Sprintf("%v; %d more records of this line were left out", o.first, o.n-1)
+}
+
+func (o *omission) Unwrap() error { return o.first }
+
+// Omitted returns how many records an error of Decode stands for: 0 for nil, 1 for a line that could not be read.
+func Omitted(err error) int {
+	var o *omission
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &o):
+		return o.n
+	}
+	return 1
 }
 
 // IsReason reports whether err is one of this package's reasons, as opposed to an error that emit returned.

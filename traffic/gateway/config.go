@@ -4,12 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
+	"github.com/palladium-guard/palladium/internal/size"
 	"github.com/palladium-guard/palladium/internal/wildcard"
 	"github.com/palladium-guard/palladium/traffic/gateway/pool"
 )
@@ -56,6 +54,9 @@ type Observe struct {
 	Queue  int    `yaml:"queue"`  // exchanges that may wait to be measured
 	Memory Bytes  `yaml:"memory"` // bytes of text that may wait with them
 	Answer Bytes  `yaml:"answer"` // bytes of an answer that are measured
+	// Proxies are networks whose word is taken for where a request comes from; Claims names the headers that say it.
+	Proxies []string          `yaml:"proxies"`
+	Claims  map[string]string `yaml:"claims"` // ip, tls, headers, asn, country, device
 }
 
 // Verdicts says where the table of verdicts comes from.
@@ -110,36 +111,8 @@ const (
 	FailClosed Failure = "closed" // refuse with 503
 )
 
-// Bytes is a size. In YAML it is a number of bytes, or one with a unit: 64KiB, 32MiB, 1GiB, 10MB.
-type Bytes int64
-
-// UnmarshalYAML reads a size.
-func (b *Bytes) UnmarshalYAML(n *yaml.Node) error {
-	v, err := parseBytes(n.Value)
-	if err != nil {
-		return fmt.Errorf("line %d: %w", n.Line, err)
-	}
-	*b = v
-	return nil
-}
-
-func parseBytes(s string) (Bytes, error) {
-	unit := int64(1)
-	for _, u := range []struct {
-		name string
-		size int64
-	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}} {
-		if rest, ok := strings.CutSuffix(s, u.name); ok {
-			s, unit = strings.TrimSpace(rest), u.size
-			break
-		}
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || n < 0 || n > (1<<62)/unit {
-		return 0, errors.New("write a size such as 65536, 64KiB or 32MiB")
-	}
-	return Bytes(n * unit), nil
-}
+// Bytes is a size, such as 64KiB.
+type Bytes = size.Bytes
 
 func or[T comparable](v *T, d T) {
 	var zero T

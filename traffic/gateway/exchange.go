@@ -152,4 +152,7 @@ func (x *exchange) finish() {
 	x.g.inFlight.Add(-1)
 	x.g.meters.finished(x)
 	x.observed()
+	if x.g.tracer != nil {
+		x.traced()
+	}
 }

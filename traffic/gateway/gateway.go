@@ -30,6 +30,7 @@ type Options struct {
 	// What follows is taken by New; Reload leaves it as it is.
 	OpenAI, Anthropic Dialect      // needed
 	Observer          Observer     // nil: nothing is observed
+	Tracer            Tracer       // nil: nothing is traced
 	Log               *slog.Logger // what the operator should know; never text or secrets
 }
 
@@ -40,6 +41,7 @@ type Gateway struct {
 	meters            *meters
 	openAI, anthropic Dialect
 	observer          Observer
+	tracer            Tracer // nil: none
 	memory            *restrict.Memory
 	scratch           sync.Pool    // of *scratch
 	chunks            sync.Pool    // of *[]byte, of chunkSize
@@ -76,7 +78,7 @@ func New(opt Options) (*Gateway, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	g := &Gateway{log: opt.Log, meters: newMeters(), openAI: opt.OpenAI, anthropic: opt.Anthropic, observer: opt.Observer}
+	g := &Gateway{log: opt.Log, meters: newMeters(), openAI: opt.OpenAI, anthropic: opt.Anthropic, observer: opt.Observer, tracer: opt.Tracer}
 	g.memory = restrict.NewMemory(rememberedSeals, rememberedAccounts)
 	g.chunks.New = func() any { b := make([]byte, chunkSize); return &b }
 	g.scratch.New = func() any { return new(scratch) }

@@ -1,7 +1,7 @@
 package gateway
 
 import (
-	"net"
+	"net/http"
 	"time"
 
 	"github.com/palladium-guard/palladium"
@@ -19,8 +19,8 @@ type Finished struct {
 	ID            string
 	Time          time.Time
 	Caller        Caller
-	IP            string
-	UserAgent     string
+	Remote        string      // address and port of the connection
+	Header        http.Header // of the request, not to be changed
 	Dialect       Dialect
 	Kind          wire.Endpoint
 	Body          []byte        // of the request
@@ -35,10 +35,9 @@ func (x *exchange) observed() {
 		return
 	}
 	f := &Finished{
-		ID: x.id.String(), Time: x.start, Caller: x.caller, UserAgent: x.r.UserAgent(), Dialect: x.dialect(), Kind: x.route.Kind, Body: x.body,
+		ID: x.id.String(), Time: x.start, Caller: x.caller, Remote: x.r.RemoteAddr, Header: x.r.Header, Dialect: x.dialect(), Kind: x.route.Kind, Body: x.body,
 		Outcome: palladium.Outcome{Status: x.status, MS: ms(time.Since(x.start))},
 	}
-	f.IP, _, _ = net.SplitHostPort(x.r.RemoteAddr)
 	if !x.firstByte.IsZero() {
 		f.Outcome.TTFTMS = ms(x.firstByte.Sub(x.start))
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/palladium-guard/palladium/internal/urlpath"
 	"github.com/palladium-guard/palladium/internal/wire"
 )
 
@@ -110,26 +111,10 @@ func (t *table) find(r *http.Request) (rt *route, allowed bool) {
 		}
 	}
 	// A model's name may hold a slash, which clients encode; elsewhere an encoded path is read differently by different servers.
-	if rt == nil || r.URL.RawPath != "" && rt.Name != "models" || !plainPath(path) {
+	if rt == nil || r.URL.RawPath != "" && rt.Name != "models" || !urlpath.Plain(path) {
 		return nil, false
 	}
 	return rt, slices.Contains(rt.methods, r.Method)
-}
-
-// plainPath reports whether a path reads the same to every server: no dot segments, no empty ones, nothing that some
-// decode and some do not.
-func plainPath(p string) bool {
-	for seg := range strings.SplitSeq(strings.TrimPrefix(p, "/"), "/") {
-		if seg == "." || seg == ".." || seg == "" {
-			return false
-		}
-	}
-	for i := range len(p) {
-		if c := p[i]; c <= ' ' || c >= 0x7f || c == '\\' || c == ';' || c == '%' {
-			return false
-		}
-	}
-	return true
 }
 
 // headerDialect guesses the dialect of a request whose path says nothing.

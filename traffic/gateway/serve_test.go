@@ -152,7 +152,9 @@ func start(t *testing.T, change func(*gateway.Options, *rig)) *rig {
 	}
 	filled := r.options.Config
 	filled.Fill()
-	r.observer = observe.New(filled.Observe, measure.New([32]byte{1}, nil), r.seen)
+	if r.observer, err = observe.New(filled.Observe, measure.New([32]byte{1}, nil), r.seen); err != nil {
+		t.Fatal(err)
+	}
 	r.options.Observer = r.observer
 	if r.gateway, err = gateway.New(r.options); err != nil {
 		t.Fatal(err)

@@ -119,19 +119,6 @@ func BenchmarkChunk(b *testing.B) {
 	}
 }
 
-func TestBytes(t *testing.T) {
-	for s, want := range map[string]Bytes{"0": 0, "65536": 65536, "64KiB": 65536, "32MiB": 32 << 20, "1GiB": 1 << 30, "10MB": 10_000_000, "5 kB": 5000, "7B": 7} {
-		if got, err := parseBytes(s); err != nil || got != want {
-			t.Errorf("%q: %d, %v", s, got, err)
-		}
-	}
-	for _, s := range []string{"", "-1", "x", "1TiB", "9999999999GiB", "1.5MiB"} {
-		if got, err := parseBytes(s); err == nil {
-			t.Errorf("%q: %d without an error", s, got)
-		}
-	}
-}
-
 func TestCheck(t *testing.T) {
 	ok := func() Config { return Config{Upstreams: []pool.Config{{URL: "http://127.0.0.1:8000/v1"}}} }
 	c := ok()

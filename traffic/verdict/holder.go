@@ -72,6 +72,15 @@ func (h *Holder) Swap(t *Table, now time.Time) error {
 	return nil
 }
 
+// Confirm records that the table in use is the newest one still, as of now. One that could not be replaced is not confirmed.
+func (h *Holder) Confirm(now time.Time) {
+	h.swap.Lock()
+	defer h.swap.Unlock()
+	if old := h.held.Load(); old.table != nil && old.fail == nil {
+		h.held.Store(&held{table: old.table, since: now})
+	}
+}
+
 // Fail records that a new table could not be read. The one in use stays.
 func (h *Holder) Fail(err error) {
 	h.swap.Lock()

@@ -47,6 +47,7 @@ const maxBody = 256 << 20
 func New(o Options) *http.Server {
 	a := &server{o: o, token: sha256.Sum256([]byte(o.Token))}
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", a.live)
 	mux.HandleFunc("GET /healthz", a.health)
 	mux.HandleFunc("GET /readyz", a.ready)
 	guarded := http.NewServeMux()
@@ -101,19 +102,29 @@ func (a *server) health(w http.ResponseWriter, _ *http.Request) {
 	say(w, http.StatusOK, report{status, parts})
 }
 
-// ready answers 503 when the gateway should get no traffic, and names the parts that are the reason.
-func (a *server) ready(w http.ResponseWriter, _ *http.Request) {
+// live answers as long as the process can: what it depends on is not asked, since a restart mends none of it.
+func (a *server) live(w http.ResponseWriter, _ *http.Request) {
+	say(w, http.StatusOK, map[string]string{"status": "alive"})
+}
+
+// ready answers 503 when the gateway should get no traffic, and names the parts that are the reason; with ?verbose, all
+// parts.
+func (a *server) ready(w http.ResponseWriter, r *http.Request) {
+	parts := a.o.Health()
 	failing := []gateway.Part{}
-	for _, p := range a.o.Health() {
+	for _, p := range parts {
 		if p.Needed && !p.OK {
 			failing = append(failing, p)
 		}
 	}
+	status, word := http.StatusOK, "ready"
 	if len(failing) > 0 {
-		say(w, http.StatusServiceUnavailable, report{"not ready", failing})
-		return
+		status, word = http.StatusServiceUnavailable, "not ready"
 	}
-	say(w, http.StatusOK, report{"ready", failing})
+	if r.URL.Query().Has("verbose") {
+		failing = parts
+	}
+	say(w, status, report{word, failing})
 }
 
 type report struct {

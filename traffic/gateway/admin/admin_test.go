@@ -52,7 +52,10 @@ func TestPaths(t *testing.T) {
 		has                       string
 	}{
 		{&full, "GET", "/healthz", "", "", 200, `"degraded"`},
-		{&full, "GET", "/readyz", "", "", 200, `"ready"`},
+		{&full, "GET", "/readyz", "", "", 200, `"ready","parts":[]`},
+		{&full, "GET", "/readyz?verbose", "", "", 200, `"name":"b","ok":false`},
+		{&full, "GET", "/livez", "", "", 200, "alive"},
+		{&full, "HEAD", "/livez", "", "", 200, ""},
 		{&full, "GET", "/metrics", "", "", 401, "token"},
 		{&full, "GET", "/metrics", "Bearer token-of-16-char", "", 401, "token"},
 		{&full, "GET", "/metrics", "Bearer ", "", 401, "token"},
@@ -89,7 +92,7 @@ func TestPaths(t *testing.T) {
 	parts[0].OK = false
 	reload = errors.New("line 3: unknown key")
 	bare.Token = full.Token
-	for path, want := range map[string]int{"GET /readyz": 503, "POST /reload": 400, "PUT /verdicts": 501, "POST /keys/x/revoke": 501} {
+	for path, want := range map[string]int{"GET /livez": 200, "GET /readyz": 503, "GET /readyz?verbose": 503, "POST /reload": 400, "PUT /verdicts": 501, "POST /keys/x/revoke": 501} {
 		method, p, _ := strings.Cut(path, " ")
 		req := httptest.NewRequest(method, p, nil)
 		req.Header.Set("Authorization", "Bearer "+full.Token)

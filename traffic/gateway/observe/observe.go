@@ -3,7 +3,6 @@
 package observe
 
 import (
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,12 +20,20 @@ type Sink interface {
 	Observe(*palladium.Observation)
 }
 
+// Namer is a Sink that also takes the names behind model hashes: each before the first observation of a run of that model.
+type Namer interface {
+	NameModel(hash uint64, name string) // what it keeps of name it copies
+}
+
 // Observer is a gateway.Observer that turns finished exchanges into observations, off the path: what gathers in a few milliseconds is measured
 // together, by a goroutine of a timer. What it cannot take is dropped and counted: it never delays an exchange.
 type Observer struct {
 	length  int   // exchanges that may wait
 	most    int64 // bytes of text that may wait
 	sink    Sink
+	from    *origin
+	namer   Namer        // sink, if it is one
+	named   uint64       // hash of the model named last; guarded by work
 	waiting atomic.Int64 // bytes of text
 
 	mu     sync.Mutex
@@ -48,12 +55,17 @@ type Observer struct {
 const gather = 5 * time.Millisecond
 
 // New returns an Observer within the bounds of c, a filled section. It measures with m, which is its own from here on. sink
-// may be nil.
-func New(c gateway.Observe, m *measure.Meter, sink Sink) *Observer {
-	o := &Observer{length: c.Queue, most: int64(c.Memory), meter: m, sink: sink}
+// may be nil. Errors name the key of c at fault.
+func New(c gateway.Observe, m *measure.Meter, sink Sink) (*Observer, error) {
+	from, err := newOrigin(c)
+	if err != nil {
+		return nil, err
+	}
+	o := &Observer{length: c.Queue, most: int64(c.Memory), meter: m, sink: sink, from: from}
+	o.namer, _ = sink.(Namer)
 	o.timer = time.AfterFunc(time.Hour, o.run)
 	o.timer.Stop()
-	return o
+	return o, nil
 }
 
 // size is how many bytes of text f holds.
@@ -121,9 +133,13 @@ type reading struct {
 // measure turns one exchange into an observation. Text is let go of right after.
 func (o *Observer) measure(f *gateway.Finished) {
 	in := &o.in
-	if fill(f, &in.request, &in.exchange) {
+	if fill(f, o.from, &in.request, &in.exchange) {
 		o.meter.Measure(&in.exchange, &in.observation)
 		o.measured.Add(1)
+		if o.namer != nil && in.observation.Model != o.named {
+			o.named = in.observation.Model
+			o.namer.NameModel(o.named, in.exchange.Model)
+		}
 		if o.sink != nil {
 			o.sink.Observe(&in.observation)
 		}
@@ -137,7 +153,7 @@ func (o *Observer) measure(f *gateway.Finished) {
 }
 
 // fill fills e; false when the request cannot be read, which it could be when it was admitted.
-func fill(f *gateway.Finished, r *wire.Request, e *palladium.Exchange) bool {
+func fill(f *gateway.Finished, from *origin, r *wire.Request, e *palladium.Exchange) bool {
 	if err := f.Dialect.Read(r, f.Kind, f.Body); err != nil {
 		return false
 	}
@@ -145,7 +161,7 @@ func fill(f *gateway.Finished, r *wire.Request, e *palladium.Exchange) bool {
 		return false
 	}
 	e.ID, e.Time, e.Account, e.Credential = f.ID, f.Time, f.Caller.Account, f.Caller.Credential
-	e.Client = palladium.Client{IP: f.IP, UserAgent: strings.Clone(f.UserAgent)}
+	e.Client = from.client(f)
 	finish := e.Outcome.Finish
 	e.Outcome = f.Outcome
 	e.Outcome.Finish = finish

@@ -24,7 +24,7 @@ func (s *sink) Observe(o *palladium.Observation) {
 }
 
 func finished(body string) *gateway.Finished {
-	return &gateway.Finished{ID: "r", Time: time.UnixMilli(5), Caller: gateway.Caller{Account: "acme"}, IP: "192.0.2.1", Dialect: openai.New(), Kind: wire.Chat,
+	return &gateway.Finished{ID: "r", Time: time.UnixMilli(5), Caller: gateway.Caller{Account: "acme"}, Remote: "192.0.2.1:99", Dialect: openai.New(), Kind: wire.Chat,
 		Body: []byte(body), Outcome: palladium.Outcome{Status: 200}, Input: 3, Output: 4}
 }
 
@@ -33,7 +33,10 @@ const chat = `{"model":"m","messages":[{"role":"user","content":"hello there"}]}
 // What is taken is measured once, soon, and without a word from anybody; text is let go of.
 func TestMeasures(t *testing.T) {
 	s := &sink{}
-	o := New(gateway.Observe{Queue: 10, Memory: 1000}, measure.New([32]byte{1}, nil), s)
+	o, err := New(gateway.Observe{Queue: 10, Memory: 1000}, measure.New([32]byte{1}, nil), s)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer o.Close()
 	o.Take(finished(chat))
 	o.Take(finished("{"))
@@ -56,7 +59,10 @@ func TestMeasures(t *testing.T) {
 
 // Beyond its bounds and after its end it takes nothing, and counts what it does not take.
 func TestDrops(t *testing.T) {
-	o := New(gateway.Observe{Queue: 2, Memory: gateway.Bytes(3 * len(chat))}, measure.New([32]byte{1}, nil), nil)
+	o, err := New(gateway.Observe{Queue: 2, Memory: gateway.Bytes(3 * len(chat))}, measure.New([32]byte{1}, nil), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	o.work.Lock() // nothing is measured
 	for range 3 {
 		o.Take(finished(chat))

@@ -393,7 +393,7 @@ func (m *merger[T]) admit(c *cursor[T], k mark) bool {
 		m.r.stats.Filtered++
 		return false
 	}
-	if !m.ids.add(k.id) {
+	if !m.ids.Add(k.id) {
 		m.r.stats.Duplicates++
 		m.r.reject(c.source.path, k.line, "duplicate id: an exchange with this id was read before")
 		return false

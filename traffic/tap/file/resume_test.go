@@ -177,20 +177,20 @@ func TestSeenForgetsTheOldest(t *testing.T) {
 	hash := func(i uint64) uint64 { return (i + 1) * 0x9e3779b97f4a7c15 }
 	const n = 3 * generation
 	for i := range uint64(n) {
-		if !s.add(hash(i)) {
+		if !s.Add(hash(i)) {
 			t.Fatalf("id %d taken for a known one", i)
 		}
-		if s.add(hash(i)) || (i >= generation && s.add(hash(i-generation+1))) {
+		if s.Add(hash(i)) || (i >= generation && s.Add(hash(i-generation+1))) {
 			t.Fatalf("id near %d was forgotten", i)
 		}
 	}
 	if len(s.young)+len(s.old) > 4*generation {
 		t.Errorf("%d places", len(s.young)+len(s.old))
 	}
-	if !s.add(hash(0)) {
+	if !s.Add(hash(0)) {
 		t.Error("the first id is still known")
 	}
-	if !s.add(0) || s.add(0) {
+	if !s.Add(0) || s.Add(0) {
 		t.Error("zero is not an id")
 	}
 }

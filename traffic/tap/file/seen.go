@@ -19,8 +19,8 @@ type Seen struct {
 	n          int
 }
 
-// add reports whether id is new, and remembers it.
-func (s *Seen) add(id uint64) bool {
+// Add reports whether id is new, and remembers it.
+func (s *Seen) Add(id uint64) bool {
 	if id == 0 {
 		id = 1
 	}

@@ -1,0 +1,174 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/api"
+	"github.com/palladium-guard/palladium/store/catalog"
+	"github.com/palladium-guard/palladium/traffic/sanction"
+)
+
+// policyActor begins the name under which policy decides.
+const policyActor = "policy:"
+
+// Actor carries out policy: it compares what the detector found with what stands, decides what is missing and withdraws what
+// no longer holds. It belongs to one goroutine, and only the leading detector's acts.
+type Actor struct {
+	board    *Board
+	accounts map[string][]string // of standing decisions, sorted; by decision
+}
+
+// NewActor returns one that knows of no decision yet.
+func NewActor(b *Board) *Actor { return &Actor{board: b, accounts: map[string][]string{}} }
+
+// Acted says what a round of policy did.
+type Acted struct {
+	Changes   catalog.ReportChanges
+	Decided   []catalog.Decision
+	Withdrawn []string
+}
+
+// Act keeps the report and carries out policy on it.
+func (a *Actor) Act(ctx context.Context, r *palladium.Report) (Acted, error) {
+	var out Acted
+	b := a.board
+	changes, err := b.cat.PutReport(ctx, r)
+	if err != nil {
+		return out, fmt.Errorf("keep the report: %w", err)
+	}
+	out.Changes = changes
+	now := b.now().UTC()
+	rules := b.rules.Load()
+	free, err := b.allowed(ctx, now)
+	if err == nil {
+		err = free.released(ctx, now.Add(-rules.policy.Hold()))
+	}
+	if err != nil {
+		return out, err
+	}
+	for i := range r.Campaigns {
+		ids := make([]string, len(r.Campaigns[i].Accounts))
+		for n, m := range r.Campaigns[i].Accounts {
+			ids[n] = m.ID
+		}
+		free.group(ctx, ids)
+	}
+	orders := rules.policy.Orders(now, r.Campaigns, func(id string) bool { return free.account(ctx, id) })
+	standing, err := a.standing(ctx, now)
+	if err != nil {
+		return out, err
+	}
+	anew, withdraw := sanction.Reconcile(now, orders, standing)
+	by := policyActor + rules.revision
+	for i := range anew {
+		o := &anew[i]
+		d, err := b.Decide(ctx, api.Draft{
+			Campaign: o.Campaign, Accounts: o.Accounts, Measure: o.Rule.Measure, Reason: o.Reason, Text: words(o, r), Expires: o.Expires,
+			By: by, Automated: true,
+			Terms: catalog.Terms{Delay: o.Rule.Delay, TokensPerSecond: o.Rule.TokensPerSecond, Tokens: o.Rule.Tokens, Model: o.Rule.Model},
+		})
+		if errors.Is(err, ErrNobody) {
+			continue
+		}
+		if err != nil {
+			return out, err
+		}
+		a.accounts[d.ID] = o.Accounts
+		out.Decided = append(out.Decided, d)
+	}
+	for _, id := range withdraw {
+		err := b.Undo(ctx, id, by, "policy no longer calls for it")
+		if err != nil && !errors.Is(err, ErrDecided) {
+			return out, err
+		}
+		delete(a.accounts, id)
+		out.Withdrawn = append(out.Withdrawn, id)
+	}
+	return out, nil
+}
+
+// words is what an account holder is told of an order of policy.
+func words(o *sanction.Order, r *palladium.Report) string {
+	at := slices.IndexFunc(r.Campaigns, func(c palladium.Campaign) bool { return c.ID == o.Campaign })
+	since := ""
+	if at >= 0 {
+		since = " since " + r.Campaigns[at].First.UTC().Format("2 January 2006")
+	}
+	if o.Reason == sanction.ReasonReview {
+		return "Requests of this account" + since + " are much alike those of other accounts that seem to be run together, and a person is looking at it. Nothing is decided yet."
+	}
+	return "Requests of this account" + since + " belong to a group of accounts that are run together and whose use looks like the training of another model on the answers. " +
+		"This was decided by a rule, on evidence of several independent kinds, and expires by itself. You can appeal; a person will look at it."
+}
+
+// standing returns the decisions of policy that hold or wait.
+func (a *Actor) standing(ctx context.Context, now time.Time) ([]sanction.Standing, error) {
+	var out []sanction.Standing
+	q := catalog.DecisionQuery{State: []string{catalog.StateEnforced, catalog.StateShadow, catalog.StatePending}}
+	q.Limit = 1000
+	known := map[string]bool{}
+	for {
+		page, next, err := a.board.cat.ListDecisions(ctx, q)
+		if err != nil {
+			return nil, fmt.Errorf("read what was decided: %w", err)
+		}
+		for i := range page {
+			d := &page[i]
+			if !d.Automated || !strings.HasPrefix(d.By, policyActor) || !now.Before(d.Expires) {
+				continue
+			}
+			accounts, err := a.of(ctx, d.ID)
+			if err != nil {
+				return nil, err
+			}
+			known[d.ID] = true
+			out = append(out, sanction.Standing{
+				ID: d.ID, Campaign: d.Campaign, Accounts: accounts, Issued: d.At, Expires: d.Expires, Shadow: d.State == catalog.StateShadow,
+				Rule: a.rule(d),
+			})
+		}
+		if next == "" {
+			break
+		}
+		q.Cursor = next
+	}
+	for id := range a.accounts {
+		if !known[id] {
+			delete(a.accounts, id)
+		}
+	}
+	return out, nil
+}
+
+// rule is the rule that would have led to a decision, as far as the decision tells: what it does not tell is taken from the
+// policy in force, so that it differs where it matters.
+func (a *Actor) rule(d *catalog.Decision) sanction.Rule {
+	r := sanction.Rule{Measure: d.Measure, Delay: d.Delay, TokensPerSecond: d.TokensPerSecond, Tokens: d.Tokens, Model: d.Model}
+	return a.board.rules.Load().policy.Like(r)
+}
+
+// of returns the accounts of a decision, sorted. Accounts that were released since are not among them.
+func (a *Actor) of(ctx context.Context, decision string) ([]string, error) {
+	if known, ok := a.accounts[decision]; ok {
+		return known, nil
+	}
+	verdicts, err := allVerdicts(ctx, a.board.cat, catalog.VerdictQuery{Decision: decision})
+	if err != nil {
+		return nil, fmt.Errorf("read the verdicts of decision %s: %w", decision, err)
+	}
+	ids := []string{}
+	for i := range verdicts {
+		if verdicts[i].State != catalog.StateRevoked {
+			ids = append(ids, verdicts[i].Account)
+		}
+	}
+	slices.Sort(ids)
+	a.accounts[decision] = ids
+	return ids, nil
+}

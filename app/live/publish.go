@@ -1,0 +1,94 @@
+package live
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/palladium-guard/palladium/traffic/verdict"
+)
+
+// VerdictTable is the name under which the table of verdicts is published.
+const VerdictTable = "verdicts"
+
+// Tables carries tables to gateways, whole.
+type Tables interface {
+	Put(ctx context.Context, name string, version uint64, data []byte) error
+}
+
+// Kick has Publish look at once.
+func (b *Board) Kick() {
+	select {
+	case b.kick <- struct{}{}:
+	default:
+	}
+}
+
+// How often what has expired is written down, and how often a failed publication is tried again.
+const (
+	expireEvery = 30 * time.Second
+	retryEvery  = 500 * time.Millisecond
+)
+
+// Publish brings every change of verdicts to the gateways until ctx ends, whichever process made it. older reports whether an
+// error of Put says that a newer table is there already.
+func (b *Board) Publish(ctx context.Context, to Tables, older func(error) bool) {
+	changed := b.cat.Changed(ctx)
+	expire := time.NewTicker(expireEvery)
+	defer expire.Stop()
+	retry := time.NewTimer(0)
+	defer retry.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.kick:
+		case <-changed:
+		case <-retry.C:
+		case <-expire.C:
+			if _, err := b.cat.Expire(ctx, b.now().UTC()); err != nil && ctx.Err() == nil {
+				b.log.Error("what has expired cannot be written down; gateways hold to the times all the same", "error", err)
+			}
+		}
+		if err := b.publish(ctx, to); err != nil && !older(err) && ctx.Err() == nil {
+			b.log.Error("verdicts cannot be published; gateways keep the ones before, which expire by themselves", "error", err)
+			retry.Reset(retryEvery)
+		}
+	}
+}
+
+func (b *Board) publish(ctx context.Context, to Tables) error {
+	begun := time.Now()
+	version, err := b.cat.VerdictVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("read the version of verdicts: %w", err)
+	}
+	if version+1 == b.published.Load() {
+		return nil
+	}
+	now := b.now().UTC()
+	list, version, err := b.cat.VerdictsInForce(ctx, now)
+	if err != nil {
+		return fmt.Errorf("read the verdicts in force: %w", err)
+	}
+	t, err := verdict.New(version+1, now, list) // a table of version 0 would be no news to anybody
+	if err != nil {
+		return err
+	}
+	data, err := t.AppendBinary(nil)
+	if err != nil {
+		return fmt.Errorf("write the table of verdicts: %w", err)
+	}
+	if err := to.Put(ctx, VerdictTable, t.Version(), data); err != nil {
+		return err
+	}
+	b.published.Store(t.Version())
+	b.took.Store(int64(time.Since(begun)))
+	b.log.Info("verdicts are published", "verdicts", len(list), "version", t.Version())
+	return nil
+}
+
+// Published returns the version of verdicts that gateways were given last, and how long that took.
+func (b *Board) Published() (version uint64, took time.Duration) {
+	return b.published.Load(), time.Duration(b.took.Load())
+}

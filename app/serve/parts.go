@@ -1,0 +1,142 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/app/live"
+	"github.com/palladium-guard/palladium/store/stream"
+	"github.com/palladium-guard/palladium/traffic/gateway"
+	"github.com/palladium-guard/palladium/traffic/gateway/admin"
+)
+
+// source lets the detector read the stream.
+type source struct{ *stream.Stream }
+
+var _ live.Source = source{}
+
+// parts are what health tells beside the gateway's own.
+func (h *house) parts() []gateway.Part {
+	ok, says := h.stream.Health()
+	out := []gateway.Part{{Name: "stream", OK: ok, Says: says}}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if h.cat != nil {
+		ok, says := h.cat.Health(ctx)
+		out = append(out, gateway.Part{Name: "catalog", OK: ok, Says: says})
+	}
+	if h.det != nil {
+		f := h.det.Figures()
+		p := gateway.Part{Name: "detector", OK: f.Err == nil, Says: fmt.Sprintf("%d observations taken in", f.Taken)}
+		if f.Err != nil {
+			p.Says = f.Err.Error()
+		} else if h.leads() {
+			p.Says += "; this one decides"
+		} else {
+			p.Says += "; stands by"
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// metrics are the figures beside the gateway's own.
+func (h *house) metrics() []prometheus.Collector {
+	gauge := func(name, help string, f func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "palladium", Name: name, Help: help}, f)
+	}
+	counter := func(name, help string, f func() float64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "palladium", Name: name, Help: help}, f)
+	}
+	bit := func(b bool) float64 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	out := []prometheus.Collector{
+		gauge("stream_healthy", "1 while the stream takes observations and none was dropped in the last minute.", func() float64 { ok, _ := h.stream.Health(); return bit(ok) }),
+	}
+	if h.det != nil {
+		out = append(out,
+			counter("detector_observations_total", "Observations that the detector has taken in since its state was begun.", func() float64 { return float64(h.det.Figures().Taken) }),
+			counter("detector_duplicates_total", "Observations that the detector left out since it knew them.", func() float64 { return float64(h.det.Figures().Twice) }),
+			gauge("detector_leading", "1 while this detector decides.", func() float64 { return bit(h.leads()) }),
+			gauge("detector_snapshot_healthy", "1 while the detector's state can be kept.", func() float64 { return bit(h.det.Figures().Err == nil) }),
+		)
+		for _, stage := range []palladium.Stage{palladium.StageAct, palladium.StageReview, palladium.StageWatch} {
+			out = append(out, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Namespace: "palladium", Name: "detector_campaigns", Help: "Campaigns that the detector lists now.", ConstLabels: prometheus.Labels{"stage": string(stage)},
+			}, func() float64 { return float64(campaignsAt(h.det.Latest(), stage)) }))
+		}
+	}
+	if h.board != nil {
+		out = append(out,
+			gauge("verdicts_version", "Version of the table of verdicts that was published last.", func() float64 { v, _ := h.board.Published(); return float64(v) }),
+			gauge("verdicts_publish_seconds", "Time that publishing the last table of verdicts took.", func() float64 { _, t := h.board.Published(); return t.Seconds() }),
+		)
+	}
+	return out
+}
+
+func campaignsAt(r *palladium.Report, stage palladium.Stage) (n int) {
+	if r == nil {
+		return 0
+	}
+	for i := range r.Campaigns {
+		if r.Campaigns[i].Stage == stage {
+			n++
+		}
+	}
+	return n
+}
+
+// startAdmin serves health, metrics and profiles where no gateway does.
+func (h *house) startAdmin(ctx context.Context) error {
+	at := h.o.Admin
+	if at == "" {
+		at = h.file.Gateway.Admin.Listen
+	}
+	if at == "" {
+		return nil
+	}
+	token, err := adminToken(h.file.Gateway.Admin.TokenFile)
+	if err != nil {
+		return err
+	}
+	reg := prometheus.NewRegistry()
+	for _, c := range append(h.metrics(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})) {
+		if err := reg.Register(c); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	l, err := net.Listen("tcp", at)
+	if err != nil {
+		return fmt.Errorf("listen for the operator: %w", err)
+	}
+	srv := admin.New(admin.Options{Token: token, Health: h.parts, Metrics: promhttp.HandlerFor(reg, promhttp.HandlerOpts{}), Reload: func() error { return errReload }})
+	h.serveHTTP(ctx, srv, l)
+	h.mu.Lock()
+	h.ready.Admin = l.Addr().String()
+	h.mu.Unlock()
+	return nil
+}
+
+// serveHTTP serves until ctx ends.
+func (h *house) serveHTTP(ctx context.Context, srv *http.Server, l net.Listener) {
+	h.work.Go(func() {
+		stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
+		defer stop()
+		if err := srv.Serve(l); err != nil && ctx.Err() == nil {
+			h.failed <- fmt.Errorf("serve %s: %w", l.Addr(), err)
+		}
+	})
+}

@@ -1,0 +1,73 @@
+package serving
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/palladium-guard/palladium/traffic/gateway"
+	"github.com/palladium-guard/palladium/traffic/gateway/observe"
+	"github.com/palladium-guard/palladium/traffic/verdict"
+)
+
+// Joined is what a gateway is joined to where it does not stand alone. All of it belongs to the caller.
+type Joined struct {
+	Key  [32]byte     // the installation's measuring key
+	Sink observe.Sink // takes what is measured
+	// Verdicts calls got with the tables that are decided on: the present one first, then each newer one, until ctx ends.
+	Verdicts func(ctx context.Context, got func(version uint64, data []byte)) error
+	// Alive reports whether tables would come if there were newer ones: while they would, the one in use does not grow stale.
+	Alive   func() bool
+	Health  func() []gateway.Part
+	Metrics []prometheus.Collector // more figures for the operator's listener
+}
+
+// confirm is how often a table is said to be the newest still, and how long is waited before tables are asked for anew.
+const confirm = 2 * time.Second
+
+// follow keeps the table of verdicts that is in force the newest one, until ctx ends.
+func (s *site) follow(ctx context.Context) {
+	go func() {
+		for ctx.Err() == nil {
+			err := s.o.Join.Verdicts(ctx, s.take)
+			if err != nil && ctx.Err() == nil {
+				s.verdicts.Fail(err)
+				s.log.Error("verdicts do not come; each route fails as it is configured to", "error", err)
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(confirm):
+			}
+		}
+	}()
+	go func() {
+		t := time.NewTicker(confirm)
+		defer t.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+				if s.o.Join.Alive() {
+					s.verdicts.Confirm(time.Now())
+				}
+			}
+		}
+	}()
+}
+
+// take puts a table in force.
+func (s *site) take(version uint64, data []byte) {
+	now := time.Now()
+	t, err := verdict.Decode(data)
+	if err == nil {
+		err = s.verdicts.Swap(t, now)
+	}
+	if err != nil {
+		s.verdicts.Fail(err)
+		s.log.Error("a table of verdicts is not taken; each route fails as it is configured to", "version", version, "error", err)
+		return
+	}
+	s.log.Info("verdicts are in force", "verdicts", t.Len(), "version", t.Version())
+}

@@ -1,0 +1,20 @@
+// Each stage and family has a shape of its own, so that colour is never the only carrier. The reports draw the same ones.
+export const shapes: Record<string, string> = {
+  act: "M8 1l7 13H1z",
+  review: "M8 1l7 7-7 7-7-7z",
+  watch: "M8 2a6 6 0 1 0 .01 0zM8 5a3 3 0 1 1-.01 0z",
+  linked: "M5.500 3a5 5 0 1 0 .01 0zM5.500 5.500a2.500 2.500 0 1 1-.01 0zM10.500 3a5 5 0 1 0 .01 0zM10.500 5.500a2.500 2.500 0 1 1-.01 0z",
+  identity: "M2 2h12v12H2z",
+  network: "M8 .5 15.500 8 8 15.500.5 8z",
+  template: "M8 1l7.500 13H.5z",
+  continuity: "M4 1.500h8l4 6.500-4 6.500H4L0 8z",
+  twins: "M8 1a7 7 0 1 0 .01 0zM8 4.500a3.500 3.500 0 1 1-.01 0z",
+  queue: "M1 2h14v3H1zM1 6.500h14v3H1zM1 11h14v3H1z",
+  schedule: "M.5 2h15L8 15z",
+  parameters: "M5.500 1h5v4.500H15v5h-4.500V15h-5v-4.500H1v-5h4.500z",
+  other: "M8 2.500a5.500 5.500 0 1 0 .01 0z",
+  good: "M6.500 12.700 1.800 8l1.500-1.500 3.200 3.200 6.200-6.200 1.500 1.500z",
+  bad: "M4.200 2.800 8 6.600l3.800-3.800 1.400 1.400L9.400 8l3.800 3.800-1.400 1.400L8 9.400l-3.800 3.800-1.400-1.400L6.600 8 2.800 4.200z",
+  warn: "M8 1l7 13H1zM7.200 5.500h1.600l-.2 4.500H7.400zM8 10.800a1 1 0 1 1-.01 0z",
+  wait: "M8 1a7 7 0 1 0 .01 0zM8 3a5 5 0 1 1-.01 0zM7.200 4.500h1.500v3.200l2.200 1.300-.7 1.200-3-1.800z",
+};

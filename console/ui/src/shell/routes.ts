@@ -1,0 +1,33 @@
+import type { Route } from "./url";
+
+// The Go handler serves the page for the first segment of each of these; its test compares the two lists.
+export const routes: Route[] = [
+  { name: "home", pattern: "/", title: "Queue" },
+  { name: "signin", pattern: "/signin", title: "Sign in" },
+  { name: "queue", pattern: "/queue", title: "Queue" },
+  { name: "campaign", pattern: "/campaigns/:id", title: "Campaign" },
+  { name: "campaign", pattern: "/campaigns/:id/:tab", title: "Campaign" },
+  { name: "linked", pattern: "/linked", title: "Benign groups" },
+  { name: "linkedGroup", pattern: "/linked/:id", title: "Benign group" },
+  { name: "accounts", pattern: "/accounts", title: "Accounts" },
+  { name: "account", pattern: "/accounts/:id", title: "Account" },
+  { name: "hunt", pattern: "/hunt", title: "Hunt" },
+  { name: "decisions", pattern: "/decisions", title: "Decisions" },
+  { name: "cases", pattern: "/cases", title: "Cases" },
+  { name: "case", pattern: "/cases/:id", title: "Case" },
+  { name: "appeals", pattern: "/appeals", title: "Appeals" },
+  { name: "appeal", pattern: "/appeals/:id", title: "Appeal" },
+  { name: "approvals", pattern: "/approvals", title: "Approvals" },
+  { name: "approval", pattern: "/approvals/:id", title: "Approval" },
+  { name: "allow", pattern: "/allow", title: "Allow-list" },
+  { name: "policies", pattern: "/policies", title: "Policies" },
+  { name: "policy", pattern: "/policies/:id", title: "Policy" },
+  { name: "credentials", pattern: "/credentials", title: "Credentials" },
+  { name: "artifacts", pattern: "/artifacts", title: "Artifacts" },
+  { name: "artifact", pattern: "/artifacts/:id", title: "Artifact" },
+  { name: "ledger", pattern: "/ledger", title: "Ledger" },
+  { name: "entry", pattern: "/ledger/:index", title: "Ledger entry" },
+  { name: "system", pattern: "/system", title: "System" },
+  { name: "users", pattern: "/users", title: "Users and tokens" },
+  { name: "settings", pattern: "/settings", title: "Settings" },
+];

@@ -1,0 +1,30 @@
+package stream
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Describe makes a Stream a prometheus.Collector.
+func (s *Stream) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, ch) }
+
+// Collect gives the current figures.
+func (s *Stream) Collect(ch chan<- prometheus.Metric) {
+	one := func(name, help string, v float64, typ prometheus.ValueType) {
+		ch <- prometheus.MustNewConstMetric(prometheus.NewDesc("palladium_stream_"+name, help, nil, nil), typ, v)
+	}
+	all, st := s.standing(), s.state.Load()
+	usable := 0.0
+	if ok, _ := s.Health(); ok {
+		usable = 1
+	}
+	one("usable", "1 while observations are taken and kept, 0 while not.", usable, prometheus.GaugeValue)
+	one("observations_accepted_total", "Observations that publishers of this process have taken.", float64(all.accepted), prometheus.CounterValue)
+	one("observations_acknowledged_total", "Observations of this process that the stream has acknowledged.", float64(all.acknowledged), prometheus.CounterValue)
+	one("observations_dropped_total", "Observations that were dropped, as the publisher's memory was full or they were too long.", float64(all.dropped), prometheus.CounterValue)
+	one("unacknowledged_bytes", "Bytes of batches that are held until the stream acknowledges them.", float64(all.held), prometheus.GaugeValue)
+	one("observations_read_total", "Observations handed to readers in this process.", float64(s.read.Load()), prometheus.CounterValue)
+	one("batches_duplicate_total", "Batches that came twice and were handed on once.", float64(s.duplicates.Load()), prometheus.CounterValue)
+	one("batches_damaged_total", "Batches that could not be read and were passed over.", float64(s.damaged.Load()), prometheus.CounterValue)
+	if st.err == nil {
+		one("stored_bytes", "Bytes of observations that the stream holds.", float64(st.bytes), prometheus.GaugeValue)
+		one("stored_batches", "Batches that the stream holds.", float64(st.messages), prometheus.GaugeValue)
+	}
+}
