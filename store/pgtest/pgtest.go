@@ -174,7 +174,9 @@ func (s *Server) Log() string {
 
 // Kill ends the server and all its processes with SIGKILL.
 func (s *Server) Kill() {
-	for _, pid := range append(children(s.cmd.Process.Pid), s.cmd.Process.Pid) {
+	server := s.cmd.Process.Pid
+	syscall.Kill(server, syscall.SIGSTOP) // it shall start none in place of those that end
+	for _, pid := range append(children(server), server) {
 		syscall.Kill(pid, syscall.SIGKILL)
 	}
 	<-s.done
@@ -228,7 +230,7 @@ func (s *Server) run(t testing.TB, statement string) {
 	defer cancel()
 	conn, err := pgx.Connect(ctx, s.url("postgres"))
 	if err != nil {
-		t.Fatalf("connect to the test's PostgreSQL: %v", err)
+		t.Fatalf("connect to the test's PostgreSQL: %v\n%s", err, s.Log())
 	}
 	defer conn.Close(ctx)
 	if _, err := conn.Exec(ctx, statement); err != nil {
