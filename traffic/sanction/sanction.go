@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -59,6 +60,22 @@ func Defaults() map[palladium.Stage]Rule {
 		palladium.StageAct:    {Measure: palladium.MeasureBudget, Tokens: 5_000},
 		palladium.StageReview: {Measure: palladium.MeasureObserve},
 	}
+}
+
+// Filled returns c with what New puts in the place of what is left out, to be shown.
+func (c Config) Filled() Config {
+	c.Mode, c.Hold = cmp.Or(c.Mode, Shadow), cmp.Or(c.Hold, defaultHold)
+	if c.Approval == nil {
+		c.Approval = &[]palladium.Measure{palladium.MeasureSuspend, palladium.MeasureStepUp}
+	}
+	stages := Defaults()
+	maps.Copy(stages, c.Stages)
+	for stage, r := range stages {
+		r.For, r.Membership = cmp.Or(r.For, defaultFor), cmp.Or(r.Membership, defaultMembership)
+		stages[stage] = r
+	}
+	c.Stages = stages
+	return c
 }
 
 // ErrConfig is wrapped by every error of New.
