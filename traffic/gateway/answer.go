@@ -115,7 +115,9 @@ func (x *exchange) head(resp *http.Response, streamed bool, body func(io.Reader)
 		x.abort(io.ErrUnexpectedEOF)
 	}
 	for name, values := range resp.Trailer {
-		h[http.TrailerPrefix+name] = values
+		if x.s.cfg.Headers.Shows(name, values, x.up.Secret()) {
+			h[http.TrailerPrefix+name] = values
+		}
 	}
 	return nil
 }
@@ -135,7 +137,7 @@ func (x *exchange) cutShort(resp *http.Response, streamed bool) bool {
 // headers are those of the response, as the caller gets them.
 func (x *exchange) headers(resp *http.Response) http.Header {
 	h := x.w.Header()
-	inbound(h, resp.Header, x.up.Secret())
+	x.s.cfg.Headers.Inbound(h, resp.Header, x.up.Secret())
 	resp.Header = nil // a stream may be long
 	h["X-Palladium-Request-Id"] = []string{x.id.String()}
 	x.rateHeaders(h)
