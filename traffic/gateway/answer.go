@@ -48,7 +48,7 @@ func (x *exchange) answer(resp *http.Response) *refusal {
 	streamed := eventStream(resp.Header)
 	plain := resp.Header.Get("Content-Encoding") == ""
 	if x.route.policed() && good {
-		if !plain && x.redaction.Any() {
+		if !plain && (x.redaction.Any() || x.reserved != nil && x.route.Kind.Generates()) {
 			x.reason = "upstream.encoding"
 			return unreadable()
 		}
@@ -126,12 +126,16 @@ func bodiless(method string, status int) bool {
 	return method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
 }
 
-// cutShort reports whether a body whose end only the closed connection tells is not whole by the dialect's own mark.
+// cutShort reports whether a body whose end only the closed connection tells is not whole by the dialect's own mark, or as
+// JSON.
 func (x *exchange) cutShort(resp *http.Response, streamed bool) bool {
-	if !streamed || !x.passing.Follows || x.reason != "" || resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 || resp.ProtoMajor > 1 {
+	if !x.passing.Follows || x.reason != "" || resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 || resp.ProtoMajor > 1 {
 		return false
 	}
-	return !x.passing.Scan.Ended && !x.passing.Scan.Failed
+	if !streamed {
+		x.passing.Close()
+	}
+	return !x.passing.Scan.Ended && !(streamed && x.passing.Scan.Failed)
 }
 
 // headers are those of the response, as the caller gets them.
