@@ -152,6 +152,9 @@ func (x *exchange) rateHeaders(h http.Header) {
 	}
 	for i := range x.rated {
 		p := &x.paces[i]
+		if p.Limit == budget.Unlimited {
+			continue // the upstream's own is all there is
+		}
 		limit, left := strconv.FormatInt(p.Limit, 10), strconv.FormatInt(max(p.Remaining, 0), 10)
 		what := "Requests"
 		if i == 1 {

@@ -40,7 +40,7 @@ func (g *Gateway) piecesOf(body io.Reader) (p pool.Pieces, free func()) {
 
 // answer passes the upstream's response to the caller. A refusal it returns is to be written in its place.
 func (x *exchange) answer(resp *http.Response) *refusal {
-	x.status = resp.StatusCode
+	x.status, x.veil = resp.StatusCode, x.up.Veil()
 	good := resp.StatusCode/100 == 2
 	if f := x.upstreamFault(resp); f != nil {
 		return f
@@ -174,11 +174,16 @@ func (x *exchange) unaryBody(from io.Reader, flush bool) error {
 		p, err := body.Next()
 		if len(p) > 0 {
 			x.passing.Body(p)
-			if werr := x.pass(p, flush && err == nil); werr != nil {
+			if p = x.veil.Pass(p); len(p) == 0 {
+				x.heard()
+			} else if werr := x.pass(p, flush && err == nil); werr != nil {
 				return werr
 			}
 		}
 		if err == io.EOF {
+			if rest := x.veil.Rest(); len(rest) > 0 {
+				return x.pass(rest, false)
+			}
 			return nil
 		}
 		if err != nil {
