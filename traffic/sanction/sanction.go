@@ -61,6 +61,28 @@ func Defaults() map[palladium.Stage]Rule {
 	}
 }
 
+// Whole returns c with all that New fills in where it says nothing, to be shown to people.
+func (c Config) Whole() Config {
+	stages := Defaults()
+	for stage, r := range c.Stages {
+		stages[stage] = r
+	}
+	for stage, r := range stages {
+		r.For, r.Membership = cmp.Or(r.For, defaultFor), cmp.Or(r.Membership, defaultMembership)
+		stages[stage] = r
+	}
+	c.Mode, c.Stages, c.Hold = cmp.Or(c.Mode, Shadow), stages, cmp.Or(c.Hold, defaultHold)
+	if c.Approval == nil {
+		c.Approval = new(seconded())
+	}
+	return c
+}
+
+// seconded are the measures that need a second person where nothing is said.
+func seconded() []palladium.Measure {
+	return []palladium.Measure{palladium.MeasureSuspend, palladium.MeasureStepUp}
+}
+
 // ErrConfig is wrapped by every error of New.
 var ErrConfig = errors.New("enforcement policy refused")
 
@@ -92,7 +114,7 @@ func New(c Config) (*Policy, error) {
 	} else if p.mode == Shadow {
 		return nil, fmt.Errorf("%w: enforce names measures, but mode is shadow and none would be enforced: set mode: enforce, or leave enforce out", ErrConfig)
 	}
-	second := []palladium.Measure{palladium.MeasureSuspend, palladium.MeasureStepUp}
+	second := seconded()
 	if c.Approval != nil {
 		second = *c.Approval
 	}
