@@ -43,7 +43,7 @@ func TestMail(t *testing.T) {
 	if said, err := openQuick(t, nil, c).Try(t.Context(), "mail"); err != nil {
 		t.Fatalf("%s: %v", said, err)
 	}
-	if text := <-box.got; !strings.Contains(text, "Message-ID: <msg_") || !strings.Contains(text, "Auto-Submitted: auto-generated") {
+	if text := <-box.got; !strings.Contains(text, "<msg_") || !strings.Contains(text, "Auto-Submitted: auto-generated") {
 		t.Errorf("the mail is %s", text)
 	}
 	c.Sinks[0].Mail.Security = "" // the server offers no STARTTLS: nothing is sent in the clear
@@ -98,7 +98,10 @@ input(type="imtcp" address="127.0.0.1" port="` + port + `")
 		t.Fatal(err)
 	}
 	var out []byte
-	until(t, "the line", func() bool { out, _ = os.ReadFile(filepath.Join(dir, "out")); return strings.Contains(string(out), "palladium test [palladium@32473") })
+	until(t, "the line", func() bool {
+		out, _ = os.ReadFile(filepath.Join(dir, "out"))
+		return strings.Contains(string(out), "palladium test [palladium@32473")
+	})
 	if !strings.Contains(string(out), `says="odd \"value\" \] \\ here"`) {
 		t.Errorf("rsyslogd wrote %s", out)
 	}
