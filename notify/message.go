@@ -281,16 +281,6 @@ func (m *Message) fact(name, value string) {
 	}
 }
 
-// value gives a fact by its name, or "".
-func (m *Message) value(name string) string {
-	for _, f := range m.Facts {
-		if f.Name == name {
-			return f.Value
-		}
-	}
-	return ""
-}
-
 func link(origin string, m *Message) string {
 	if origin == "" {
 		return ""
