@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 DATA      ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-api bench-stream bench-ledger bench-hash bench-models conformance eval fit clean console console-check browser
+.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-api bench-stream contain bench-ledger bench-hash bench-models conformance eval fit clean console console-check browser
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -79,6 +79,9 @@ bench-api: ## the slowest of a hundred answers of the operator's API: 10,000 cam
 
 bench-ledger: ## durable ledger entries a second
 	$(GO) test ./proof/ledger/tlog -run '^$$' -bench Append -benchtime 50000x
+
+contain: ## what a campaign still draws once measures are on, in the world's own time, with what is found while they are
+	CONTAIN=1 $(GO) test -count=1 -v ./app/serve/contain
 
 bench-stream: ## observations a second through the embedded stream, and what each costs
 	$(GO) test ./store/stream -run '^$$' -bench Stream/plain -benchtime 2000000x
