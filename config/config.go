@@ -17,6 +17,7 @@ import (
 	"github.com/palladium-guard/palladium/store/catalog"
 	"github.com/palladium-guard/palladium/store/stream"
 	"github.com/palladium-guard/palladium/traffic/budget"
+	"github.com/palladium-guard/palladium/traffic/check"
 	"github.com/palladium-guard/palladium/traffic/gateway"
 	"github.com/palladium-guard/palladium/traffic/gateway/credential"
 	"github.com/palladium-guard/palladium/traffic/restrict"
@@ -44,6 +45,7 @@ type File struct {
 	Enforcement sanction.Config `yaml:"enforcement"`
 	Ledger      Ledger          `yaml:"ledger"`
 	Taps        Taps            `yaml:"taps"`
+	Check       check.Config    `yaml:"check"`
 	API         API             `yaml:"api"`
 	SignIn      auth.Config     `yaml:"sign_in"`
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/app"
 	"github.com/palladium-guard/palladium/store/stream"
+	"github.com/palladium-guard/palladium/traffic/judge"
 	"github.com/palladium-guard/palladium/traffic/measure"
 	"github.com/palladium-guard/palladium/traffic/tap/file"
 )
@@ -39,6 +40,8 @@ type Options struct {
 	Log       *slog.Logger
 	// Found is given each report, after each look. It is called on the detector's goroutine, which waits for it. May be nil.
 	Found func(*palladium.Report)
+	// Looked is told when a look began and ended, and what it found, after Found. May be nil.
+	Looked func(begun, ended time.Time, found *palladium.Report)
 	// Described is told of each description that comes. It must not wait. May be nil.
 	Described func(*palladium.Account)
 	// Kept is told of each snapshot once it is on disk. May be nil.
@@ -71,6 +74,7 @@ type Detector struct {
 	book   book
 	memory *stream.Memory // of the publishers; kept in the book
 	look   bool           // something was looked at since the last report
+	begun  time.Time      // when that look began, where somebody wants to know
 	saved  time.Time
 	pause  time.Duration // until the next snapshot
 	grew   bool          // something was taken in since the last snapshot
@@ -80,6 +84,7 @@ type Detector struct {
 	twice    atomic.Int64
 	failed   atomic.Pointer[error] // of the last snapshot
 	latest   atomic.Pointer[palladium.Report]
+	policy   atomic.Pointer[judge.Policy] // to be put in place; nil once it is
 }
 
 // Open returns a detector with the state that Dir holds. Errors of a state that cannot be used wrap app.ErrState.
@@ -195,7 +200,17 @@ func (i *intake) Observe(o *palladium.Observation) {
 		return
 	}
 	d.book.Taken++
+	if p := d.policy.Swap(nil); p != nil {
+		d.det.SetPolicy(p)
+	}
+	var begun time.Time
+	if d.opt.Looked != nil {
+		begun = time.Now()
+	}
 	if d.det.Observe(o) {
+		if !d.look {
+			d.begun = begun
+		}
 		d.look = true
 	}
 }
@@ -219,11 +234,17 @@ func (i *intake) Position(p stream.Position) error {
 	return nil
 }
 
+// SetPolicy has the detector judge by another policy from its next look on, until it is opened anew. It may be called at any time.
+func (d *Detector) SetPolicy(p *judge.Policy) { d.policy.Store(p) }
+
 func (d *Detector) present() {
 	r := d.det.Present(0)
 	d.latest.Store(r)
 	if d.opt.Found != nil {
 		d.opt.Found(r)
+	}
+	if d.opt.Looked != nil {
+		d.opt.Looked(d.begun, time.Now(), r)
 	}
 }
 

@@ -45,7 +45,7 @@ func (h *house) parts() []gateway.Part {
 		}
 		out = append(out, p)
 	}
-	return out
+	return append(out, h.beganParts()...)
 }
 
 // metrics are the figures beside the gateway's own.
@@ -78,13 +78,16 @@ func (h *house) metrics() []prometheus.Collector {
 			}, func() float64 { return float64(campaignsAt(h.det.Latest(), stage)) }))
 		}
 	}
+	for _, b := range h.began {
+		out = append(out, b.part)
+	}
 	if h.board != nil {
 		out = append(out,
 			gauge("verdicts_version", "Version of the table of verdicts that was published last.", func() float64 { v, _ := h.board.Published(); return float64(v) }),
 			gauge("verdicts_publish_seconds", "Time that publishing the last table of verdicts took.", func() float64 { _, t := h.board.Published(); return t.Seconds() }),
 		)
 	}
-	return out
+	return append(out, h.figures...)
 }
 
 func campaignsAt(r *palladium.Report, stage palladium.Stage) (n int) {

@@ -17,14 +17,18 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/app/live"
 	"github.com/palladium-guard/palladium/app/serving"
+	"github.com/palladium-guard/palladium/app/telemetry"
 	"github.com/palladium-guard/palladium/config"
 	"github.com/palladium-guard/palladium/store/catalog"
 	"github.com/palladium-guard/palladium/store/stream"
 	"github.com/palladium-guard/palladium/traffic/gateway/observe"
 	"github.com/palladium-guard/palladium/traffic/gateway/pool"
+	"github.com/palladium-guard/palladium/traffic/judge"
 	"github.com/palladium-guard/palladium/traffic/sanction"
 )
 
@@ -36,10 +40,11 @@ const (
 	RoleGateway  Role = "gateway"  // stands in front of the model, and applies verdicts
 	RoleDetector Role = "detector" // finds campaigns; of several, one decides and the others stand by
 	RoleAPI      Role = "api"      // the operator's API
+	RoleCheck    Role = "check"    // answers other people's gateways, where an address for it is configured
 )
 
 // Roles lists all roles.
-func Roles() []Role { return []Role{RoleGateway, RoleDetector, RoleAPI} }
+func Roles() []Role { return []Role{RoleGateway, RoleDetector, RoleAPI, RoleCheck} }
 
 // ParseRoles reads names with commas between them; none stands for all.
 func ParseRoles(text string) ([]Role, error) {
@@ -50,7 +55,7 @@ func ParseRoles(text string) ([]Role, error) {
 	for name := range strings.SplitSeq(text, ",") {
 		r := Role(strings.TrimSpace(name))
 		if !slices.Contains(Roles(), r) {
-			return nil, fmt.Errorf("role %q is none of gateway, detector, api", name)
+			return nil, fmt.Errorf("role %q is none of gateway, detector, api, check", name)
 		}
 		out = append(out, r)
 	}
@@ -76,6 +81,8 @@ type Options struct {
 	Observed func(next Sink) Sink
 	// Welcome is told how the first administrator signs in, while there is none. May be nil.
 	Welcome func(origin, token string)
+	// Traces is where spans go; nil for nowhere.
+	Traces *telemetry.Traces
 	// Acted is told of each round of policy. May be nil.
 	Acted func(*palladium.Report, live.Acted)
 }
@@ -91,21 +98,24 @@ type Addresses struct{ Callers, Admin, API string }
 
 // house is one running process.
 type house struct {
-	o      Options
-	file   *config.File
-	log    *slog.Logger
-	key    [32]byte
-	self   string // this process among others
-	stream *stream.Stream
-	cat    *catalog.Store
-	board  *live.Board
-	det    *live.Detector
-	ledger *writtenLedger // nil: none is kept
-	work   sync.WaitGroup
-	failed chan error
-	leads  func() bool
-	ready  Addresses
-	since  time.Time
+	o       Options
+	file    *config.File
+	log     *slog.Logger
+	key     [32]byte
+	self    string // this process among others
+	stream  *stream.Stream
+	cat     *catalog.Store
+	board   *live.Board
+	det     *live.Detector
+	figures []prometheus.Collector // of the operator's API
+	judging string                 // id of the stored policy that the detector judges by
+	ledger  *writtenLedger         // nil: none is kept
+	began   []began                // taps, and what answers checks
+	work    sync.WaitGroup
+	failed  chan error
+	leads   func() bool
+	ready   Addresses
+	since   time.Time
 
 	mu         sync.Mutex // guards ready and publishers
 	publishers map[string]*stream.Publisher
@@ -183,6 +193,8 @@ func Fill(f *config.File, state string) {
 	if f.Catalog.URL == "" {
 		f.Catalog.URL = "sqlite:" + filepath.Join(state, "catalog.db")
 	}
+	f.Taps.Fill()
+	f.Check.Fill()
 	f.Detector.Dir = cmp.Or(f.Detector.Dir, filepath.Join(state, "detector"))
 	f.Gateway.State = cmp.Or(f.Gateway.State, filepath.Join(state, "gateway"))
 	f.Key = cmp.Or(f.Key, filepath.Join(state, "measuring.key"))
@@ -196,8 +208,9 @@ func (h *house) check(f *config.File) error {
 	if _, err := sanction.New(f.Enforcement); err != nil {
 		errs = append(errs, err)
 	}
-	if err := f.Detector.Check(); err != nil {
-		errs = append(errs, err)
+	errs = append(errs, f.Detector.Check(), f.Taps.Check())
+	if f.Check.HTTP != "" || f.Check.GRPC != "" {
+		errs = append(errs, f.Check.Check())
 	}
 	if h.runs(RoleGateway) {
 		o := h.serving(nil)
@@ -211,7 +224,7 @@ func (h *house) check(f *config.File) error {
 func (h *house) serving(j *serving.Joined) serving.Options {
 	return serving.Options{
 		Config: h.o.Config, Upstreams: h.o.Upstreams, Listen: h.o.Listen, Admin: h.o.Admin, Keys: h.o.Keys, Anonymous: h.o.Anonymous,
-		State: h.file.Gateway.State, Log: h.o.Log, Join: j,
+		State: h.file.Gateway.State, Log: h.o.Log, Join: j, Tracer: h.o.Traces.Gateway(),
 	}
 }
 
@@ -275,13 +288,34 @@ func (h *house) takePolicy(ctx context.Context) error {
 	return nil
 }
 
+// takeJudge has the detector judge by the policy that the catalog says is in use, if it says so.
+func (h *house) takeJudge(ctx context.Context) error {
+	if h.det == nil || h.cat == nil {
+		return nil
+	}
+	p, err := h.cat.ActivePolicy(ctx, catalog.PolicyJudge)
+	if errors.Is(err, catalog.ErrNotFound) || err == nil && p.ID == h.judging {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the judge's policy: %w", err)
+	}
+	policy, err := judge.Load([]byte(p.Text))
+	if err != nil {
+		return fmt.Errorf("read judge's policy %s of the catalog: %w", p.Revision, err)
+	}
+	h.det.SetPolicy(policy)
+	h.judging = p.ID
+	h.log.Info("judge's policy is in use from the next look on", "revision", p.Revision)
+	return nil
+}
+
 // start starts everything but the gateway.
 func (h *house) start(ctx context.Context) error {
 	if h.board != nil {
 		h.work.Go(func() {
 			h.board.Publish(ctx, h.stream, func(err error) bool { return errors.Is(err, stream.ErrOlder) })
 		})
-		h.work.Go(func() { h.followPolicy(ctx) })
 	}
 	if h.runs(RoleDetector) {
 		if err := h.detect(ctx); err != nil {
@@ -290,6 +324,15 @@ func (h *house) start(ctx context.Context) error {
 		if err := h.tapFiles(ctx); err != nil {
 			return err
 		}
+		if err := h.tapSources(ctx); err != nil {
+			return err
+		}
+	}
+	if err := h.startCheck(ctx); err != nil {
+		return err
+	}
+	if h.board != nil {
+		h.work.Go(func() { h.followPolicy(ctx) })
 	}
 	if err := h.startAPI(ctx); err != nil {
 		return err
@@ -304,6 +347,9 @@ func (h *house) followPolicy(ctx context.Context) {
 	for range h.cat.Changed(ctx) {
 		if err := h.takePolicy(ctx); err != nil && ctx.Err() == nil {
 			h.log.Error("enforcement policy is not taken; the one before stays in force", "error", err)
+		}
+		if err := h.takeJudge(ctx); err != nil && ctx.Err() == nil {
+			h.log.Error("judge's policy is not taken; the one before stays in use", "error", err)
 		}
 	}
 }

@@ -66,7 +66,7 @@ func Defaults() map[palladium.Stage]Rule {
 func (c Config) Filled() Config {
 	c.Mode, c.Hold = cmp.Or(c.Mode, Shadow), cmp.Or(c.Hold, defaultHold)
 	if c.Approval == nil {
-		c.Approval = &[]palladium.Measure{palladium.MeasureSuspend, palladium.MeasureStepUp}
+		c.Approval = new(seconded())
 	}
 	stages := Defaults()
 	maps.Copy(stages, c.Stages)
@@ -76,6 +76,11 @@ func (c Config) Filled() Config {
 	}
 	c.Stages = stages
 	return c
+}
+
+// seconded are the measures that need a second person where nothing is said.
+func seconded() []palladium.Measure {
+	return []palladium.Measure{palladium.MeasureSuspend, palladium.MeasureStepUp}
 }
 
 // ErrConfig is wrapped by every error of New.
@@ -109,7 +114,7 @@ func New(c Config) (*Policy, error) {
 	} else if p.mode == Shadow {
 		return nil, fmt.Errorf("%w: enforce names measures, but mode is shadow and none would be enforced: set mode: enforce, or leave enforce out", ErrConfig)
 	}
-	second := []palladium.Measure{palladium.MeasureSuspend, palladium.MeasureStepUp}
+	second := seconded()
 	if c.Approval != nil {
 		second = *c.Approval
 	}
