@@ -218,7 +218,9 @@ func reloads(t *testing.T, p *part, text string) {
 	bad := strings.Replace(good, "mode: shadow", "mode: shadov", 1)
 	p.write(strings.Replace(bad, "gateway:\n", "gateway:\n  routes: [{path: /v1/embeddings, open: false}]\n", 1))
 	_ = p.cmd.Process.Signal(syscall.SIGHUP)
-	p.until("the refusal", func() bool { return strings.Contains(p.said(), "shadov") && strings.Contains(p.said(), "stays in force") })
+	p.until("the refusal", func() bool {
+		return strings.Contains(p.said(), "shadov") && strings.Contains(p.said(), "stays in force")
+	})
 	p.write(good)
 	_ = p.cmd.Process.Signal(syscall.SIGHUP)
 	p.until("the reload", func() bool { return strings.Contains(p.said(), "configuration was read again") })
