@@ -81,6 +81,7 @@ type Server struct {
 	rate     *Limiter
 	public   *Limiter
 	live     *audience
+	metrics  *metrics
 }
 
 // New makes the API. Every operation of the contract must have exactly one route.
@@ -91,6 +92,7 @@ func New(o Options) (*Server, error) {
 	o.defaults()
 	s := &Server{o: o, mux: http.NewServeMux(), seen: newReadings(), live: newAudience(),
 		rate: NewLimiter(o.Rate, int(10*o.Rate)), public: NewLimiter(10, 60)}
+	s.metrics = newMetrics(s)
 	if o.Origin != "" {
 		u, err := url.Parse(o.Origin)
 		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
@@ -142,7 +144,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 
 // serve is what every request passes through, in this order: site, sender, rate, right, origin, form, repetition, ledger.
 func (s *Server) serve(op *operation, handle Handle) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return s.metrics.counted(op.ID, func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), s.o.Timeout)
 		defer cancel()
 		if op.ID == "streamEvents" {

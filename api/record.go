@@ -79,6 +79,7 @@ func (q *Request) append(kind string, st statement) (err error) {
 		return fmt.Errorf("word a statement of %s: %w", st.Operation, err)
 	}
 	if q.index, err = q.s.o.Ledger.Append(q.Context(), kind, body); err != nil {
+		q.s.metrics.ledger.Inc()
 		q.s.o.Log.Error("ledger takes no statement: nothing was done", "operation", st.Operation, "request", q.ID, "error", err)
 		return Unavailable("the ledger takes no statement, so nothing was done or shown: see the health of the ledger")
 	}

@@ -91,7 +91,7 @@ func Operations() []Operation {
 		secret(op("beginPasskey", public, ScopePublic)), secret(op("finishPasskey", public, ScopePublic)),
 		op("getOpenAPI", public, ScopePublic),
 
-		op("getMe", all, ScopeRead),
+		op("getMe", all, ScopeRead), op("listPeople", all, ScopeRead),
 		secret(op("changePassword", all, ScopeSession)), secret(op("beginTOTP", all, ScopeSession)),
 		secret(op("removeTOTP", all, ScopeSession)), secret(op("confirmTOTP", all, ScopeSession)),
 		op("listPasskeys", all, ScopeSession), secret(op("beginPasskeyRegistration", all, ScopeSession)),
@@ -99,7 +99,8 @@ func Operations() []Operation {
 		op("listTokens", all, ScopeSession), secret(op("createToken", all, ScopeSession)), op("revokeToken", all, ScopeSession),
 
 		op("listCampaigns", all, ScopeRead), op("getCampaign", all, ScopeRead), op("getCampaignTimeline", all, ScopeRead),
-		op("listLinked", all, ScopeRead), op("changeCampaign", act, ScopeProcess),
+		op("listLinked", all, ScopeRead), op("getLinked", all, ScopeRead),
+		op("changeCampaign", act, ScopeProcess),
 		personal(op("listCampaignAccounts", inside, ScopeInvestigate)), personal(op("getCampaignGraph", inside, ScopeInvestigate)),
 		personal(op("getCampaignEvidence", inside, ScopeInvestigate)), personal(op("listCampaignEvents", inside, ScopeInvestigate)),
 		personal(op("listCampaignVerdicts", inside, ScopeInvestigate)), personal(op("exportCampaign", inside, ScopeInvestigate)),

@@ -97,6 +97,9 @@ func (d *Detector) examine(now int64) {
 	}
 }
 
+// SetPolicy puts another policy in place: it judges from the next look on.
+func (d *Detector) SetPolicy(p *judge.Policy) { d.opt.Policy = p }
+
 // decide applies the policy to every group.
 func (d *Detector) decide(now int64) {
 	clear(d.why)

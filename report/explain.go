@@ -181,7 +181,7 @@ func edits(a, b string) int {
 
 func (p *printer) explainCampaign(c *palladium.Campaign, r *palladium.Report, d dates, o Options) {
 	stage, asks := stageWord(c.Stage)
-	p.say(0, p.bold(claim(c, r.Window, d)))
+	p.say(0, p.bold(claim(c, len(c.Accounts), r.Window.To, d)))
 	p.say(0, p.faint(fmt.Sprintf("Campaign %s, stage %s: %s.", label(c.ID, 64), stage, asks)))
 	p.blank()
 	p.field("drew", drawn(c.Exchanges, c.Tokens))
@@ -338,7 +338,7 @@ func (p *printer) member(r *palladium.Report, c *palladium.Campaign, m palladium
 	stage, asks := stageWord(c.Stage)
 	p.say(0, p.bold(fmt.Sprintf("Account %s is one of %s in campaign %s: %s sure to belong.", label(m.ID, 80),
 		count(int64(len(c.Accounts))), label(c.ID, 64), percent(m.Membership))))
-	p.say(0, p.faint("The campaign is at "+stage+": "+asks+". "+claim(c, r.Window, d)))
+	p.say(0, p.faint("The campaign is at "+stage+": "+asks+". "+claim(c, len(c.Accounts), r.Window.To, d)))
 	det := memberDetails(c.Detail)[m.ID]
 	p.ownEvidence(m.ID, det, c.Detail, d)
 	p.section("What speaks against the campaign")

@@ -64,7 +64,7 @@ func Text(w io.Writer, r *palladium.Report, o Options) error {
 
 func (p *printer) campaign(c *palladium.Campaign, r *palladium.Report, d dates, o Options) {
 	p.rule(c.Stage, c.ID)
-	p.say(0, p.bold(claim(c, r.Window, d)))
+	p.say(0, p.bold(claim(c, len(c.Accounts), r.Window.To, d)))
 	p.blank()
 	p.field("drew", drawn(c.Exchanges, c.Tokens))
 	p.field("when", fmt.Sprintf("%s to %s UTC (%s)", d.minute(c.First), d.minute(c.Last), span(c.Last.Sub(c.First))))
@@ -161,7 +161,7 @@ func (p *printer) briefly(title string, cs []*palladium.Campaign, limit int, r *
 		if title != "To watch" {
 			name += " (" + stage + ")"
 		}
-		p.entry(name, claim(c, r.Window, d))
+		p.entry(name, claim(c, len(c.Accounts), r.Window.To, d))
 	}
 }
 

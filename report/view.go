@@ -167,7 +167,7 @@ func newRow(c *palladium.Campaign, w palladium.Window, d dates, shown bool) rowV
 func newCampaign(index int, c *palladium.Campaign, r *palladium.Report, d dates, shown int) campaignView {
 	stage, _ := stageWord(c.Stage)
 	v := campaignView{
-		Index: index, Stage: stage, ID: label(c.ID, maxID), Name: label(c.ID, maxID), Size: count(int64(len(c.Accounts))), Claim: claim(c, r.Window, d),
+		Index: index, Stage: stage, ID: label(c.ID, maxID), Name: label(c.ID, maxID), Size: count(int64(len(c.Accounts))), Claim: claim(c, len(c.Accounts), r.Window.To, d),
 		Facts:      facts(c, d),
 		Operator:   testView{verdictWords(c.OperatorP), capital(operatorTest(c.OperatorP)) + "."},
 		Extraction: testView{verdictWords(c.ExtractionP), capital(extractionTest(c.ExtractionP)) + "."},

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -82,36 +83,38 @@ func skipped(n int64) string {
 	if n == 1 {
 		return "1" + nb + "record was skipped"
 	}
-	return count(n) + nb + "records were skipped"
+	return plural(n, "record") + " were skipped"
 }
 
-// claim is what a campaign is said to be, no surer than its stage.
-func claim(c *palladium.Campaign, w palladium.Window, d dates) string {
-	n := plural(int64(len(c.Accounts)), "account")
-	many := len(c.Accounts) != 1
-	verb := func(plural, singular string) string {
-		if many {
-			return plural
-		}
-		return singular
-	}
-	var s string
+// Claim says in one sentence what a campaign of so many accounts is, as seen at a time, no surer than its stage. It holds no
+// name. Numbers and units are joined by no-break spaces.
+func Claim(c *palladium.Campaign, accounts int, at time.Time) string {
+	return claim(c, accounts, at, datesOf(c.First, at))
+}
+
+func claim(c *palladium.Campaign, accounts int, at time.Time, d dates) string {
+	n := plural(int64(accounts), "account")
+	one, many := " may be extracting; too little is known to say so", " may be one operator; too little is known to call it extraction"
 	switch c.Stage {
 	case palladium.StageAct:
-		s = n + verb(" are one operator and are extracting", " is extracting")
+		one, many = " is extracting", " are one operator and are extracting"
 	case palladium.StageReview:
-		s = n + verb(" look like one operator and may be extracting", " may be extracting")
-	default:
-		s = n + verb(" may be one operator; too little is known to call it extraction", " may be extracting; too little is known to say so")
+		one, many = " may be extracting", " look like one operator and may be extracting"
+	case palladium.StageLinked:
+		many = " are one operator, whose use is not extraction"
+	}
+	s := n + many
+	if accounts == 1 {
+		s = n + one
 	}
 	drawn := short(c.Tokens.Output) + " output tokens"
 	if c.Tokens.Output == 0 {
 		drawn = plural(c.Exchanges, "exchange")
 	}
-	if running(c.Last, w.To) {
+	switch {
+	case running(c.Last, at):
 		return fmt.Sprintf("%s: %s since %s, still running.", s, drawn, d.day(c.First))
-	}
-	if d.day(c.First) == d.day(c.Last) {
+	case d.day(c.First) == d.day(c.Last):
 		return fmt.Sprintf("%s: %s on %s, silent since.", s, drawn, d.day(c.First))
 	}
 	return fmt.Sprintf("%s: %s from %s to %s, silent since.", s, drawn, d.day(c.First), d.day(c.Last))

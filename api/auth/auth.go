@@ -119,7 +119,7 @@ func (a *Auth) Routes() []api.Route {
 		{Op: "beginTOTP", Handle: a.beginTOTP}, {Op: "confirmTOTP", Handle: a.confirmTOTP}, {Op: "removeTOTP", Handle: a.removeTOTP},
 		{Op: "listPasskeys", Handle: a.listPasskeys}, {Op: "beginPasskeyRegistration", Handle: a.beginRegistration},
 		{Op: "finishPasskeyRegistration", Handle: a.finishRegistration}, {Op: "removePasskey", Handle: a.removePasskey},
-		{Op: "listUsers", Handle: a.listUsers}, {Op: "createUser", Handle: a.createUser},
+		{Op: "listUsers", Handle: a.listUsers}, {Op: "listPeople", Handle: a.listPeople}, {Op: "createUser", Handle: a.createUser},
 		{Op: "changeUser", Handle: a.changeUser}, {Op: "inviteUser", Handle: a.inviteUser},
 		{Op: "listTokens", Handle: a.listTokens}, {Op: "createToken", Handle: a.createToken}, {Op: "revokeToken", Handle: a.revokeToken},
 	}

@@ -50,6 +50,25 @@ func (a *Auth) listUsers(q *api.Request) (*api.Answer, error) {
 	return api.OK(api.NewPage(views, next))
 }
 
+// listPeople gives every signed-in role the names behind ids, and who can be given work.
+func (a *Auth) listPeople(q *api.Request) (*api.Answer, error) {
+	users, next, err := a.o.Catalog.ListUsers(q.Context(), catalog.Page{Cursor: q.Param("cursor"), Limit: q.Limit()})
+	if err != nil {
+		return nil, err
+	}
+	type person struct {
+		ID       string `json:"id"`
+		Name     string `json:"name"`
+		Role     string `json:"role"`
+		Disabled bool   `json:"disabled"`
+	}
+	people := make([]person, len(users))
+	for i := range users {
+		people[i] = person{users[i].ID, users[i].Name, users[i].Role, users[i].Disabled}
+	}
+	return api.OK(api.NewPage(people, next))
+}
+
 func (a *Auth) createUser(q *api.Request) (*api.Answer, error) {
 	var in struct {
 		Name    string   `json:"name"`

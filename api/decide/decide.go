@@ -15,16 +15,24 @@ import (
 // Check proves the text of a policy and returns the revision that it names. Its error says what is wrong and where.
 type Check func(text []byte) (revision string, err error)
 
+// Kind is a kind of policy of which versions may be stored.
+type Kind struct {
+	Check Check
+	// Standing is the text of the configuration, or the one that the program carries: it is in use while no version is. May be empty.
+	Standing string
+}
+
 // Desk decides. Its Routes are those of decisions, verdicts, approvals and policies.
 type Desk struct {
 	catalog *catalog.Store
 	board   api.Board
-	checks  map[string]Check // by kind of policy
+	kinds   map[string]Kind
+	since   time.Time // from when on the standing texts are known
 }
 
-// New makes a desk. checks has an entry for each kind of policy that may be stored.
-func New(store *catalog.Store, board api.Board, checks map[string]Check) *Desk {
-	return &Desk{store, board, checks}
+// New makes a desk. kinds has an entry for each kind of policy that may be stored; now is when their standing texts were read.
+func New(store *catalog.Store, board api.Board, kinds map[string]Kind, now time.Time) *Desk {
+	return &Desk{store, board, kinds, now}
 }
 
 // Routes returns the operations.

@@ -2,6 +2,11 @@ package decide
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/palladium-guard/palladium/api"
 	"github.com/palladium-guard/palladium/store/catalog"
@@ -12,10 +17,58 @@ func (d *Desk) listPolicies(q *api.Request) (*api.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if next == "" { // the oldest comes last: what holds where nothing else was put in use
+		for _, kind := range slices.Sorted(maps.Keys(d.kinds)) {
+			if only := q.Param("kind"); only != "" && only != kind {
+				continue
+			}
+			p, err := d.standing(q.Context(), kind)
+			if err != nil {
+				return nil, err
+			}
+			if p.Text != "" {
+				p.Text = ""
+				list = append(list, p)
+			}
+		}
+	}
 	return api.OK(api.NewPage(list, next))
 }
 
+// configured begins the ids of policies that stand in the configuration, or that the program carries.
+const configured = "configured-"
+
+// standing returns the policy of a kind that holds while no stored version is in use; without text where there is none.
+func (d *Desk) standing(ctx context.Context, kind string) (catalog.Policy, error) {
+	k := d.kinds[kind]
+	if k.Standing == "" {
+		return catalog.Policy{}, nil
+	}
+	revision, err := k.Check([]byte(k.Standing))
+	if err != nil {
+		return catalog.Policy{}, fmt.Errorf("read the configured policy of kind %s: %w", kind, err)
+	}
+	p := catalog.Policy{ID: configured + kind, Kind: kind, Revision: revision, Text: k.Standing, Author: "configuration", At: d.since}
+	switch _, err := d.catalog.ActivePolicy(ctx, kind); {
+	case errors.Is(err, catalog.ErrNotFound):
+		p.Active, p.ActivatedBy, p.ActivatedAt = true, p.Author, &p.At
+	case err != nil:
+		return catalog.Policy{}, err
+	}
+	return p, nil
+}
+
 func (d *Desk) getPolicy(q *api.Request) (*api.Answer, error) {
+	if kind, ok := strings.CutPrefix(q.Param("id"), configured); ok {
+		p, err := d.standing(q.Context(), kind)
+		if err == nil && p.Text == "" {
+			err = catalog.ErrNotFound
+		}
+		if err != nil {
+			return nil, err
+		}
+		return api.OK(p)
+	}
 	p, err := d.catalog.GetPolicy(q.Context(), q.Param("id"))
 	if err != nil {
 		return nil, err
@@ -33,7 +86,7 @@ func (d *Desk) prove(q *api.Request) (t text, revision, says string, err error) 
 	if err := q.Decode(&t); err != nil {
 		return t, "", "", err
 	}
-	check := d.checks[t.Kind]
+	check := d.kinds[t.Kind].Check
 	if check == nil {
 		return t, "", "", api.BadRequest("policies of kind %s are not kept here: they stand in the configuration", t.Kind)
 	}
@@ -72,6 +125,9 @@ func (d *Desk) addPolicy(q *api.Request) (*api.Answer, error) {
 
 // activatePolicy puts a version in use that somebody else wrote. It is proved again: the program may be another by now.
 func (d *Desk) activatePolicy(q *api.Request) (*api.Answer, error) {
+	if strings.HasPrefix(q.Param("id"), configured) {
+		return nil, api.Conflict("this is the configuration's own text: store it as a version, which somebody else can put in use")
+	}
 	var p catalog.Policy
 	err := q.Update(func(ctx context.Context, tx *catalog.Store) (*catalog.Event, error) {
 		var err error
@@ -81,7 +137,7 @@ func (d *Desk) activatePolicy(q *api.Request) (*api.Answer, error) {
 		if p.Author == q.By.ID {
 			return nil, api.SamePerson("you wrote this version: somebody else has to put it in use")
 		}
-		check := d.checks[p.Kind]
+		check := d.kinds[p.Kind].Check
 		if check == nil {
 			return nil, api.Conflict("policies of kind %s are not kept here: they stand in the configuration", p.Kind)
 		}

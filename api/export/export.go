@@ -19,6 +19,7 @@ import (
 	"github.com/palladium-guard/palladium/api"
 	"github.com/palladium-guard/palladium/proof/dossier"
 	"github.com/palladium-guard/palladium/proof/ledger"
+	"github.com/palladium-guard/palladium/report"
 	"github.com/palladium-guard/palladium/store/catalog"
 )
 
@@ -97,7 +98,7 @@ func (d *Desk) material(ctx context.Context, id string, now time.Time) (*dossier
 	if err != nil {
 		return nil, err
 	}
-	m := &dossier.Material{Site: d.o.Site, Software: d.o.Software, Made: now, Campaign: c.Campaign,
+	m := &dossier.Material{Site: d.o.Site, Software: d.o.Software, Made: now, Campaign: c.Campaign, Claim: report.Claim(&c.Campaign, len(c.Accounts), now),
 		Work: dossier.Work{State: c.State, Resolution: c.Resolution, Assignee: c.Assignee, Labels: c.Labels}}
 	indices := map[int64]bool{}
 	for _, gather := range []func() error{

@@ -10,6 +10,7 @@ import (
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/api"
 	"github.com/palladium-guard/palladium/proof/dossier"
+	"github.com/palladium-guard/palladium/report"
 	"github.com/palladium-guard/palladium/store/catalog"
 )
 
@@ -44,8 +45,8 @@ type item struct {
 	Gone        *time.Time         `json:"gone"`
 }
 
-func itemOf(c *catalog.Campaign, force []catalog.InForce) item {
-	out := item{ID: c.ID, Revision: c.Revision, Updated: c.Updated, Stage: c.Stage, Peak: c.Peak, Claim: dossier.Claim(&c.Campaign, c.Size),
+func itemOf(c *catalog.Campaign, force []catalog.InForce, now time.Time) item {
+	out := item{ID: c.ID, Revision: c.Revision, Updated: c.Updated, Stage: c.Stage, Peak: c.Peak, Claim: report.Claim(&c.Campaign, c.Size, now),
 		OperatorP: c.OperatorP, ExtractionP: c.ExtractionP, First: c.First, Last: c.Last, DetectedAt: c.DetectedAt, Exchanges: c.Exchanges,
 		Before: c.ExchangesBeforeDetection, Tokens: c.Tokens, Size: c.Size, Risk: c.Risk, Trend: c.Trend, Deadline: c.Deadline, State: c.State,
 		Resolution: c.Resolution, Assignee: c.Assignee, Labels: c.Labels, Techniques: c.Techniques, InForce: force, Gone: c.Gone}
@@ -85,7 +86,7 @@ func (d *Desk) listCampaigns(q *api.Request) (*api.Answer, error) {
 	}
 	items := make([]item, len(list))
 	for i := range list {
-		items[i] = itemOf(&list[i], force[list[i].ID])
+		items[i] = itemOf(&list[i], force[list[i].ID], q.Now)
 	}
 	return api.OK(total[item]{api.NewPage(items, next), all})
 }
@@ -180,7 +181,7 @@ func (d *Desk) show(q *api.Request, id string) (*api.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := whole{item: itemOf(c, force[id]), Evidence: evidenceOf(c.Evidence), Counter: c.CounterEvidence, WhyStage: c.Detail.WhyStage,
+	out := whole{item: itemOf(c, force[id], q.Now), Evidence: evidenceOf(c.Evidence), Counter: c.CounterEvidence, WhyStage: c.Detail.WhyStage,
 		WouldClear: c.Detail.WouldClear, WhyNot: c.WhyNot, Calibration: c.Detail.Calibration, Features: c.Detail.Features, Models: c.Detail.Models, Days: c.Detail.Days, Benign: near}
 	if out.WhyNot == "" {
 		out.WhyNot = c.Detail.WhyNot
@@ -280,21 +281,41 @@ func (in *change) apply(ctx context.Context, q *api.Request, tx *catalog.Store, 
 	return api.Settled(c.State, &c.Resolution, in.Resolution != nil)
 }
 
+// group is a benign linked group.
+type group struct {
+	ID       string              `json:"id"`
+	Size     int                 `json:"size"`
+	WhyNot   string              `json:"why_not_extraction"`
+	Features []palladium.Feature `json:"features"`
+	Gone     *time.Time          `json:"gone"`
+}
+
+func groupOf(c *catalog.Campaign) group { return group{c.ID, c.Size, c.WhyNot, c.Features, c.Gone} }
+
 func (d *Desk) listLinked(q *api.Request) (*api.Answer, error) {
 	query := catalog.CampaignQuery{Page: pageOf(q), Stage: []palladium.Stage{palladium.StageLinked}, Sort: catalog.SortSize}
 	list, next, err := d.catalog.ListCampaigns(q.Context(), query)
 	if err != nil {
 		return nil, err
 	}
-	type group struct {
-		ID       string              `json:"id"`
-		Size     int                 `json:"size"`
-		WhyNot   string              `json:"why_not_extraction"`
-		Features []palladium.Feature `json:"features"`
+	all, err := d.catalog.CountCampaigns(q.Context(), query)
+	if err != nil {
+		return nil, err
 	}
 	out := make([]group, len(list))
 	for i := range list {
-		out[i] = group{list[i].ID, list[i].Size, list[i].WhyNot, list[i].Features}
+		out[i] = groupOf(&list[i])
 	}
-	return api.OK(api.NewPage(out, next))
+	return api.OK(total[group]{api.NewPage(out, next), all})
+}
+
+func (d *Desk) getLinked(q *api.Request) (*api.Answer, error) {
+	c, err := d.catalog.GetCampaign(q.Context(), q.Param("id"))
+	if err != nil {
+		return nil, err
+	}
+	if c.Stage != palladium.StageLinked {
+		return nil, api.NotFound("benign group")
+	}
+	return api.OK(groupOf(&c))
 }

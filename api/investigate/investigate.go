@@ -45,7 +45,7 @@ func (d *Desk) Routes() []api.Route {
 		{Op: "listCampaigns", Handle: d.listCampaigns}, {Op: "getCampaign", Handle: d.getCampaign}, {Op: "changeCampaign", Handle: d.changeCampaign},
 		{Op: "listCampaignAccounts", Handle: d.listMembers}, {Op: "getCampaignGraph", Handle: d.getGraph},
 		{Op: "getCampaignTimeline", Handle: d.getTimeline}, {Op: "getCampaignEvidence", Handle: d.getEvidence},
-		{Op: "listCampaignEvents", Handle: d.listEvents}, {Op: "listLinked", Handle: d.listLinked},
+		{Op: "listCampaignEvents", Handle: d.listEvents}, {Op: "listLinked", Handle: d.listLinked}, {Op: "getLinked", Handle: d.getLinked},
 		{Op: "listAccounts", Handle: d.listAccounts}, {Op: "getAccount", Handle: d.getAccount},
 		{Op: "getAccountEvidence", Handle: d.getHoldings}, {Op: "hunt", Handle: d.hunt},
 	}

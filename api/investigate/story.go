@@ -59,9 +59,9 @@ func (d *Desk) getTimeline(q *api.Request) (*api.Answer, error) {
 		return nil, err
 	}
 	for _, v := range decisions {
-		add(v.At, "decision.made", fmt.Sprintf("%s on %d accounts (%s)", v.Measure, v.Accounts, v.State), "decision:"+v.ID)
+		add(v.At, "decision.made", fmt.Sprintf("%s on %s (%s)", v.Measure, accounts(v.Accounts), v.State), "decision:"+v.ID)
 		if v.UndoneAt != nil {
-			add(*v.UndoneAt, "decision.undone", fmt.Sprintf("%s on %d accounts undone", v.Measure, v.Accounts), "decision:"+v.ID)
+			add(*v.UndoneAt, "decision.undone", fmt.Sprintf("%s on %s undone", v.Measure, accounts(v.Accounts)), "decision:"+v.ID)
 		}
 	}
 	events, _, err := d.catalog.ListEvents(q.Context(), catalog.EventQuery{Page: catalog.Page{Limit: told}, Subject: "campaign:" + c.ID, Kind: marked()})
@@ -73,6 +73,14 @@ func (d *Desk) getTimeline(q *api.Request) (*api.Answer, error) {
 	}
 	slices.SortStableFunc(out.Marks, func(a, b mark) int { return a.At.Compare(b.At) })
 	return api.OK(out)
+}
+
+// accounts counts accounts in words.
+func accounts(n int) string {
+	if n == 1 {
+		return "1 account"
+	}
+	return fmt.Sprintf("%d accounts", n)
 }
 
 func (d *Desk) listEvents(q *api.Request) (*api.Answer, error) {

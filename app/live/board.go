@@ -167,7 +167,7 @@ func (b *Board) decide(ctx context.Context, d *api.Draft) (catalog.Decision, err
 		if dec.Expires.Before(expires) {
 			expires = dec.Expires
 		}
-		request, err := json.Marshal(map[string]any{"decision": dec.ID, "measure": dec.Measure, "accounts": dec.Accounts, "expires": dec.Expires})
+		request, err := json.Marshal(map[string]any{"decision": dec.ID, "campaign": dec.Campaign, "measure": dec.Measure, "accounts": dec.Accounts, "expires": dec.Expires})
 		if err != nil {
 			return catalog.Decision{}, fmt.Errorf("write the request for approval: %w", err)
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/app"
 	"github.com/palladium-guard/palladium/store/stream"
+	"github.com/palladium-guard/palladium/traffic/judge"
 	"github.com/palladium-guard/palladium/traffic/measure"
 	"github.com/palladium-guard/palladium/traffic/tap/file"
 )
@@ -83,6 +84,7 @@ type Detector struct {
 	twice    atomic.Int64
 	failed   atomic.Pointer[error] // of the last snapshot
 	latest   atomic.Pointer[palladium.Report]
+	policy   atomic.Pointer[judge.Policy] // to be put in place; nil once it is
 }
 
 // Open returns a detector with the state that Dir holds. Errors of a state that cannot be used wrap app.ErrState.
@@ -198,6 +200,9 @@ func (i *intake) Observe(o *palladium.Observation) {
 		return
 	}
 	d.book.Taken++
+	if p := d.policy.Swap(nil); p != nil {
+		d.det.SetPolicy(p)
+	}
 	var begun time.Time
 	if d.opt.Looked != nil {
 		begun = time.Now()
@@ -228,6 +233,9 @@ func (i *intake) Position(p stream.Position) error {
 	}
 	return nil
 }
+
+// SetPolicy has the detector judge by another policy from its next look on, until it is opened anew. It may be called at any time.
+func (d *Detector) SetPolicy(p *judge.Policy) { d.policy.Store(p) }
 
 func (d *Detector) present() {
 	r := d.det.Present(0)

@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -34,8 +35,10 @@ func (b *Board) allowed(ctx context.Context, now time.Time) (*exempt, error) {
 	return e, nil
 }
 
-// released adds accounts that a person let go since the given time: by undoing a decision, or after an appeal.
+// released adds accounts that a person let go since the given time: by undoing a decision of policy, or after an appeal. Who
+// undoes what a person decided puts back what was before it, and policy's measures were: they go on.
 func (e *exempt) released(ctx context.Context, since time.Time) error {
+	undone := map[string]*time.Time{} // when decisions of people were undone as a whole, by decision
 	q := catalog.VerdictQuery{State: []string{catalog.StateRevoked}}
 	q.Limit = 1000
 	for {
@@ -45,9 +48,22 @@ func (e *exempt) released(ctx context.Context, since time.Time) error {
 		}
 		for i := range page {
 			v := &page[i]
-			if v.RevokedAt != nil && v.RevokedAt.After(since) && !strings.HasPrefix(v.RevokedBy, policyActor) {
-				e.accounts[v.Account] = true
+			if v.RevokedAt == nil || !v.RevokedAt.After(since) || strings.HasPrefix(v.RevokedBy, policyActor) || e.accounts[v.Account] {
+				continue
 			}
+			if !v.Automated {
+				if _, ok := undone[v.Decision]; !ok {
+					d, err := e.cat.GetDecision(ctx, v.Decision)
+					if err != nil && !errors.Is(err, catalog.ErrNotFound) {
+						return fmt.Errorf("read a decision that was undone: %w", err)
+					}
+					undone[v.Decision] = d.UndoneAt
+				}
+				if at := undone[v.Decision]; at != nil && at.Equal(*v.RevokedAt) {
+					continue
+				}
+			}
+			e.accounts[v.Account] = true
 		}
 		if next == "" || len(page) > 0 && page[len(page)-1].Issued.Before(since.Add(-maxTime)) {
 			return nil

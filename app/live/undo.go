@@ -97,7 +97,8 @@ func (b *Board) waiting(ctx context.Context, id, by string, now time.Time, yes b
 	return a, d, nil
 }
 
-// Undo takes a decision back: its verdicts end at once, and policy leaves its accounts alone for the time that it holds off.
+// Undo takes a decision back: its verdicts end at once, and what else holds for its accounts holds on. Where the decision was
+// policy's own, policy leaves its accounts alone for the time that it holds off.
 func (b *Board) Undo(ctx context.Context, decision, by, reason string) error {
 	return problem(b.undo(ctx, decision, by, reason))
 }

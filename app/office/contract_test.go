@@ -131,11 +131,20 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("queue: %s", list.body)
 	}
 	one := viewer.want("GET", "/campaigns/c-one", nil, 200)
-	if !strings.HasPrefix(one.str("claim"), "One operator runs 60 accounts") || one.str("benign", 0, "id") != "l-class" || one.at("evidence", 0, "key") != "who" {
+	if !strings.HasPrefix(one.str("claim"), "60\u00a0accounts are one operator and are extracting") || one.str("benign", 0, "id") != "l-class" || one.at("evidence", 0, "key") != "who" {
 		t.Errorf("campaign: %.900s", one.body)
 	}
 	viewer.want("GET", "/campaigns/c-one/timeline", nil, 200)
-	viewer.want("GET", "/linked", nil, 200)
+	if l := viewer.want("GET", "/linked", nil, 200); l.at("total") != 1.0 {
+		t.Errorf("benign groups: %s", l.body)
+	}
+	if l := viewer.want("GET", "/linked/l-class", nil, 200); l.at("size") != 1.0 || l.str("why_not_extraction") != "a class" {
+		t.Errorf("benign group: %s", l.body)
+	}
+	viewer.refused("GET", "/linked/c-one", nil, "not_found")
+	if p := viewer.want("GET", "/people?limit=3", nil, 200); len(p.items()) != 3 || p.str("items", 0, "name") == "" || strings.Contains(string(p.body), "email") || p.str("next") == "" {
+		t.Errorf("people: %s", p.body)
+	}
 	members := analyst.want("GET", "/campaigns/c-one/accounts?family=template&token=wording%200000&limit=5", nil, 200)
 	if len(members.items()) != 5 || members.at("total") != 10.0 || members.str("next") == "" || members.str("items", 0, "organization") != "Acme" {
 		t.Errorf("members: %.600s", members.body)
@@ -228,10 +237,17 @@ func TestAnswers(t *testing.T) {
 	// Policies.
 	policy := readPolicy(t)
 	analyst.want("POST", "/policies/check", map[string]any{"kind": "judge", "text": "rules: nonsense"}, 200)
+	if l := viewer.want("GET", "/policies", nil, 200); len(l.items()) != 1 || l.str("items", 0, "id") != "configured-judge" || l.at("items", 0, "active") != true || l.str("items", 0, "text") != "" {
+		t.Errorf("nothing is stored, and in use is: %s", l.body)
+	}
+	if p := viewer.want("GET", "/policies/configured-judge", nil, 200); p.str("text") != policy {
+		t.Errorf("configured policy: %.300s", p.body)
+	}
+	approver.refused("POST", "/policies/configured-judge/activate", nil, "conflict")
 	added := admin.want("POST", "/policies", map[string]any{"kind": "judge", "text": policy}, 201)
 	viewer.want("GET", "/policies?kind=judge", nil, 200)
 	viewer.want("GET", "/policies/"+added.str("id"), nil, 200)
-	if a := approver.want("POST", "/policies/"+added.str("id")+"/activate", nil, 200); a.at("active") != true {
+	if a := approver.want("POST", "/policies/"+added.str("id")+"/activate", nil, 200); a.at("active") != true || viewer.want("GET", "/policies/configured-judge", nil, 200).at("active") != false {
 		t.Errorf("policy: %.200s", a.body)
 	}
 

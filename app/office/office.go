@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/palladium-guard/palladium/api"
@@ -37,20 +38,20 @@ type Options struct {
 	Origin  string      // scheme and host under which people reach the site, such as https://palladium.example.com
 
 	// What follows may be left out.
-	SignIn  auth.Config
-	Log     *assets.Log             // the ledger's files, to read and prove
-	Keys    assets.Keys             // of callers of the gateway
-	Usage   investigate.Usage       // from the archive
-	Checks  map[string]decide.Check // by kind of policy that is kept in the catalog
-	Stated  []assets.Stated         // error rates that the policy promises
-	Sharing process.Sharing         // takes back what was shared
-	Review  time.Duration           // of an appeal; 7 days when zero
-	Proxies []netip.Prefix          // whose X-Forwarded-For is believed
-	Name    string                  // of the site, on appeal pages and dossiers
-	Version string                  // of the program
-	Logger  *slog.Logger
-	Now     func() time.Time
-	Rate    float64 // requests a second of one user; 50 when zero
+	SignIn   auth.Config
+	Log      *assets.Log            // the ledger's files, to read and prove
+	Keys     assets.Keys            // of callers of the gateway
+	Usage    investigate.Usage      // from the archive
+	Policies map[string]decide.Kind // by kind of policy that is kept in the catalog
+	Stated   []assets.Stated        // error rates that the policy promises
+	Sharing  process.Sharing        // takes back what was shared
+	Review   time.Duration          // of an appeal; 7 days when zero
+	Proxies  []netip.Prefix         // whose X-Forwarded-For is believed
+	Name     string                 // of the site, on appeal pages and dossiers
+	Version  string                 // of the program
+	Logger   *slog.Logger
+	Now      func() time.Time
+	Rate     float64 // requests a second of one user; 50 when zero
 }
 
 // Office serves /api/ and /appeal/.
@@ -77,6 +78,10 @@ func New(o Options) (*Office, error) {
 	if out.Auth, err = auth.New(auth.Options{Config: o.SignIn, Catalog: o.Catalog, Origin: o.Origin, Key: seal, Proxies: o.Proxies, Log: o.Logger, Now: o.Now}); err != nil {
 		return nil, err
 	}
+	now := o.Now
+	if now == nil {
+		now = time.Now
+	}
 	desk := investigate.New(o.Catalog, o.Usage)
 	things := assets.New(assets.Options{Catalog: o.Catalog, Keys: o.Keys, Log: o.Log, Site: o.Site, Version: o.Version, Stated: o.Stated})
 	files := export.Options{Catalog: o.Catalog, Signer: o.Signer, Names: dossier.Pseudonyms(names), Site: o.Name, Software: "palladium " + o.Version,
@@ -89,7 +94,7 @@ func New(o Options) (*Office, error) {
 	if out.page, err = process.NewPage(due); err != nil {
 		return nil, err
 	}
-	routes := slices.Concat(out.Auth.Routes(), desk.Routes(), decide.New(o.Catalog, o.Board, o.Checks).Routes(), due.Routes(), things.Routes(), export.New(files).Routes())
+	routes := slices.Concat(out.Auth.Routes(), desk.Routes(), decide.New(o.Catalog, o.Board, o.Policies, now().UTC()).Routes(), due.Routes(), things.Routes(), export.New(files).Routes())
 	out.api, err = api.New(api.Options{Routes: routes, Auth: out.Auth, Ledger: o.Ledger, Catalog: o.Catalog, Origin: o.Origin, Proxies: o.Proxies,
 		Log: o.Logger, Now: o.Now, Rate: o.Rate})
 	return out, err
@@ -110,6 +115,9 @@ func (o *Office) Register(mux *http.ServeMux) {
 	mux.Handle("/api/", o.api)
 	mux.Handle("/appeal/", o.page)
 }
+
+// Collectors are the metrics of the API, for one registry.
+func (o *Office) Collectors() []prometheus.Collector { return o.api.Collectors() }
 
 // Close ends the live streams; see http.Server.RegisterOnShutdown.
 func (o *Office) Close() { o.api.Close() }

@@ -3,10 +3,14 @@ package office_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/palladium-guard/palladium/api"
 )
@@ -46,6 +50,9 @@ func TestRolesAndEndpoints(t *testing.T) {
 		}
 	}
 	pairs, refused := 0, 0
+	if len(doc) != len(api.Operations()) {
+		t.Errorf("%d operations in the document, %d in the table", len(doc), len(api.Operations()))
+	}
 	for _, row := range api.Operations() {
 		d := doc[row.ID]
 		if row.ID == "signOut" { // ends the sessions that the rest of the test needs
@@ -234,4 +241,32 @@ func TestLive(t *testing.T) {
 		defer end()
 	}
 	r.users[api.Auditor].refused("GET", "/events", nil, "too_many")
+}
+
+// What the API does is counted, without a word of who asks.
+func TestMetrics(t *testing.T) {
+	r := start(t)
+	r.people()
+	r.users[api.Analyst].want("GET", "/campaigns/c-one", nil, 200)
+	r.users[api.Viewer].refused("GET", "/accounts", nil, "forbidden")
+	r.log.down = true
+	r.users[api.Analyst].refused("GET", "/accounts", nil, "unavailable")
+	reg := prometheus.NewRegistry()
+	for _, c := range r.office.Collectors() {
+		if err := reg.Register(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := httptest.NewRecorder()
+	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	text := w.Body.String()
+	for _, want := range []string{`palladium_api_requests_total{operation="getCampaign",status="200"} 1`, `palladium_api_requests_total{operation="listAccounts",status="403"} 1`,
+		`palladium_api_requests_total{operation="listAccounts",status="503"} 1`, `palladium_api_request_seconds_count{operation="getCampaign"} 1`, "palladium_api_ledger_refusals_total 1", "palladium_api_streams 0"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "c-one") || strings.Contains(text, r.users[api.Analyst].name) {
+		t.Error("a metric names somebody")
+	}
 }

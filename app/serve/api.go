@@ -21,6 +21,7 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/palladium-guard/palladium"
@@ -31,6 +32,7 @@ import (
 	"github.com/palladium-guard/palladium/app/office"
 	"github.com/palladium-guard/palladium/config"
 	"github.com/palladium-guard/palladium/proof/ledger"
+	"github.com/palladium-guard/palladium/rules"
 	"github.com/palladium-guard/palladium/store/catalog"
 	"github.com/palladium-guard/palladium/traffic/gateway/credential"
 	"github.com/palladium-guard/palladium/traffic/judge"
@@ -78,6 +80,7 @@ func (h *house) startAPI(ctx context.Context) error {
 	if token != "" && h.o.Welcome != nil {
 		h.o.Welcome(origin, token)
 	}
+	h.figures = o.Collectors()
 	mux := http.NewServeMux()
 	o.Register(mux)
 	if err := h.addConsole(mux); err != nil {
@@ -128,8 +131,12 @@ func (h *house) office(origin string) (*office.Office, error) {
 		}
 		proxies = append(proxies, p)
 	}
+	kinds, err := h.policies()
+	if err != nil {
+		return nil, err
+	}
 	opt := office.Options{
-		Catalog: h.cat, Board: h.board, Ledger: live.Ledger(live.NoLedger{}), Site: h, Secret: secret, Origin: origin, SignIn: signIn, Checks: checks(), Review: c.Review,
+		Catalog: h.cat, Board: h.board, Ledger: live.Ledger(live.NoLedger{}), Site: h, Secret: secret, Origin: origin, SignIn: signIn, Policies: kinds, Review: c.Review,
 		Proxies: proxies, Name: cmp.Or(c.Name, "Palladium"), Version: version(), Logger: h.log,
 	}
 	key := h.file.Ledger.Key
@@ -195,25 +202,36 @@ func secretFile(path string) ([]byte, error) {
 	return key[:], nil
 }
 
-// checks prove policies before they are kept.
-func checks() map[string]decide.Check {
+// policies are the kinds of policy that people may change, with the texts that hold until they do.
+func (h *house) policies() (map[string]decide.Kind, error) {
+	judged := rules.Policy()
+	if h.file.Detector.Policy != "" {
+		var err error
+		if judged, err = os.ReadFile(h.file.Detector.Policy); err != nil {
+			return nil, fmt.Errorf("read the judge's policy: %w", err)
+		}
+	}
+	enforced, err := yaml.Marshal(h.file.Enforcement.Filled())
+	if err != nil {
+		return nil, fmt.Errorf("write the enforcement policy of the configuration: %w", err)
+	}
 	named := func(text []byte) string {
 		sum := sha256.Sum256(text)
 		return hex.EncodeToString(sum[:6])
 	}
-	return map[string]decide.Check{
-		catalog.PolicyJudge: func(text []byte) (string, error) {
+	return map[string]decide.Kind{
+		catalog.PolicyJudge: {Standing: string(judged), Check: func(text []byte) (string, error) {
 			_, err := judge.Load(text)
 			return named(text), err
-		},
-		catalog.PolicyEnforcement: func(text []byte) (string, error) {
+		}},
+		catalog.PolicyEnforcement: {Standing: string(enforced), Check: func(text []byte) (string, error) {
 			c, err := config.ParseEnforcement(text)
 			if err == nil {
 				_, err = sanction.New(c)
 			}
 			return named(text), err
-		},
-	}
+		}},
+	}, nil
 }
 
 func version() string {

@@ -56,6 +56,9 @@ func (h *house) detect(ctx context.Context) error {
 	if h.det, err = live.Open(opt); err != nil {
 		return err
 	}
+	if err := h.takeJudge(ctx); err != nil {
+		return err
+	}
 	h.work.Go(func() {
 		if err := h.det.Run(ctx, source{h.stream}); err != nil && ctx.Err() == nil {
 			h.failed <- fmt.Errorf("run the detector: %w", err)

@@ -87,7 +87,7 @@ func (h *house) metrics() []prometheus.Collector {
 			gauge("verdicts_publish_seconds", "Time that publishing the last table of verdicts took.", func() float64 { _, t := h.board.Published(); return t.Seconds() }),
 		)
 	}
-	return out
+	return append(out, h.figures...)
 }
 
 func campaignsAt(r *palladium.Report, stage palladium.Stage) (n int) {

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/app/live"
 	"github.com/palladium-guard/palladium/app/serving"
@@ -26,6 +28,7 @@ import (
 	"github.com/palladium-guard/palladium/store/stream"
 	"github.com/palladium-guard/palladium/traffic/gateway/observe"
 	"github.com/palladium-guard/palladium/traffic/gateway/pool"
+	"github.com/palladium-guard/palladium/traffic/judge"
 	"github.com/palladium-guard/palladium/traffic/sanction"
 )
 
@@ -95,22 +98,24 @@ type Addresses struct{ Callers, Admin, API string }
 
 // house is one running process.
 type house struct {
-	o      Options
-	file   *config.File
-	log    *slog.Logger
-	key    [32]byte
-	self   string // this process among others
-	stream *stream.Stream
-	cat    *catalog.Store
-	board  *live.Board
-	det    *live.Detector
-	ledger *writtenLedger // nil: none is kept
-	began  []began        // taps, and what answers checks
-	work   sync.WaitGroup
-	failed chan error
-	leads  func() bool
-	ready  Addresses
-	since  time.Time
+	o       Options
+	file    *config.File
+	log     *slog.Logger
+	key     [32]byte
+	self    string // this process among others
+	stream  *stream.Stream
+	cat     *catalog.Store
+	board   *live.Board
+	det     *live.Detector
+	figures []prometheus.Collector // of the operator's API
+	judging string                 // id of the stored policy that the detector judges by
+	ledger  *writtenLedger         // nil: none is kept
+	began   []began                // taps, and what answers checks
+	work    sync.WaitGroup
+	failed  chan error
+	leads   func() bool
+	ready   Addresses
+	since   time.Time
 
 	mu         sync.Mutex // guards ready and publishers
 	publishers map[string]*stream.Publisher
@@ -283,13 +288,34 @@ func (h *house) takePolicy(ctx context.Context) error {
 	return nil
 }
 
+// takeJudge has the detector judge by the policy that the catalog says is in use, if it says so.
+func (h *house) takeJudge(ctx context.Context) error {
+	if h.det == nil || h.cat == nil {
+		return nil
+	}
+	p, err := h.cat.ActivePolicy(ctx, catalog.PolicyJudge)
+	if errors.Is(err, catalog.ErrNotFound) || err == nil && p.ID == h.judging {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the judge's policy: %w", err)
+	}
+	policy, err := judge.Load([]byte(p.Text))
+	if err != nil {
+		return fmt.Errorf("read judge's policy %s of the catalog: %w", p.Revision, err)
+	}
+	h.det.SetPolicy(policy)
+	h.judging = p.ID
+	h.log.Info("judge's policy is in use from the next look on", "revision", p.Revision)
+	return nil
+}
+
 // start starts everything but the gateway.
 func (h *house) start(ctx context.Context) error {
 	if h.board != nil {
 		h.work.Go(func() {
 			h.board.Publish(ctx, h.stream, func(err error) bool { return errors.Is(err, stream.ErrOlder) })
 		})
-		h.work.Go(func() { h.followPolicy(ctx) })
 	}
 	if h.runs(RoleDetector) {
 		if err := h.detect(ctx); err != nil {
@@ -305,6 +331,9 @@ func (h *house) start(ctx context.Context) error {
 	if err := h.startCheck(ctx); err != nil {
 		return err
 	}
+	if h.board != nil {
+		h.work.Go(func() { h.followPolicy(ctx) })
+	}
 	if err := h.startAPI(ctx); err != nil {
 		return err
 	}
@@ -318,6 +347,9 @@ func (h *house) followPolicy(ctx context.Context) {
 	for range h.cat.Changed(ctx) {
 		if err := h.takePolicy(ctx); err != nil && ctx.Err() == nil {
 			h.log.Error("enforcement policy is not taken; the one before stays in force", "error", err)
+		}
+		if err := h.takeJudge(ctx); err != nil && ctx.Err() == nil {
+			h.log.Error("judge's policy is not taken; the one before stays in use", "error", err)
 		}
 	}
 }

@@ -24,7 +24,13 @@ func playLive(cmd *cobra.Command, dir string, seed uint64, shadow, stay bool) (e
 		return fmt.Errorf("write the log, name another folder with --out: %w", err)
 	}
 	defer log.Close()
-	r, err := demo.Start(cmd.Context(), demo.Options{Dir: dir, Seed: seed, Shadow: shadow, Log: log})
+	o := demo.Options{Dir: dir, Seed: seed, Shadow: shadow, Log: log}
+	if stay {
+		o.Welcome = func(origin, token string) {
+			fmt.Fprintf(w, "Enter the console at %s with the bootstrap token %s, which is good once.\n", origin, token)
+		}
+	}
+	r, err := demo.Start(cmd.Context(), o)
 	if err != nil {
 		return err
 	}
@@ -49,13 +55,13 @@ func playLive(cmd *cobra.Command, dir string, seed uint64, shadow, stay bool) (e
 	if err != nil {
 		return err
 	}
-	o := r.Outcome()
-	if o.Act.IsZero() {
+	end := r.Outcome()
+	if end.Act.IsZero() {
 		return errors.New("the campaign did not come to act before the world ended")
 	}
 	fmt.Fprintf(w, "\nFound after %s, at %s of the world: %d of %d fake accounts are under a measure, and %d honest ones.\n",
-		o.Wall.Round(100*time.Millisecond), o.Act.Format("2 January 15:04"), o.Caught, o.Fakes, o.Honest)
-	fmt.Fprintf(w, "Since then the campaign got %.1f %% of the tokens that it would have got with nobody in the way.\n", 100*o.Drawn())
+		end.Wall.Round(100*time.Millisecond), end.Act.Format("2 January 15:04"), end.Caught, end.Fakes, end.Honest)
+	fmt.Fprintf(w, "Since then the campaign got %.1f %% of the tokens that it would have got with nobody in the way.\n", 100*end.Drawn())
 	if stay {
 		fmt.Fprintln(w, "\nEverything stays up for a look, until you interrupt it.")
 		<-cmd.Context().Done()

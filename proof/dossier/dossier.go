@@ -21,6 +21,7 @@ type Material struct {
 	Site      string // who makes it
 	Software  string // name and version of the program
 	Made      time.Time
+	Claim     string             // what is said of the campaign, in one sentence that holds no name
 	Campaign  palladium.Campaign // with Accounts and Detail
 	Accounts  []Account          // what is known of the members
 	Work      Work
@@ -126,22 +127,6 @@ type Entry struct {
 	Statement []byte // nil when it was erased
 	Proof     []byte // C2SP tlog-proof with the entry in its extra line
 	Staff     bool   // it says which member of the staff did or read something
-}
-
-// Claim says in one sentence what is said of a campaign. It holds no name.
-func Claim(c *palladium.Campaign, accounts int) string {
-	who := fmt.Sprintf("One operator runs %d accounts", accounts)
-	if accounts == 1 {
-		who = "One operator runs 1 account"
-	}
-	by := fmt.Sprintf("chance explains what they share with p %s", probability(c.OperatorP))
-	switch c.Stage {
-	case palladium.StageLinked:
-		return who + " (" + by + "); their use is what benign linked groups do."
-	case palladium.StageAct, palladium.StageReview:
-		return fmt.Sprintf("%s (%s) and uses them to extract the model: a benign linked group is used like this with p %s.", who, by, probability(c.ExtractionP))
-	}
-	return fmt.Sprintf("It seems that one operator runs %d accounts (%s); whether they extract the model is not decided (p %s).", accounts, by, probability(c.ExtractionP))
 }
 
 // probability writes a p-value so that it claims no more digits than it has.

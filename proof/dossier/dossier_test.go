@@ -40,7 +40,7 @@ const hostile = `"><script>alert(1)</script>` + "\u202e"
 
 func sample(accounts int) *Material {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	m := &Material{Site: "Example", Software: "palladium test", Made: at.Add(48 * time.Hour), Policy: "2026.1",
+	m := &Material{Site: "Example", Claim: "1 account may be extracting.", Software: "palladium test", Made: at.Add(48 * time.Hour), Policy: "2026.1",
 		Campaign: palladium.Campaign{ID: "c-1" + hostile, Stage: palladium.StageAct, OperatorP: 1e-20, ExtractionP: 0.004, First: at, Last: at.Add(24 * time.Hour),
 			Exchanges: 99_000, Tokens: palladium.Tokens{Input: 5, Output: 7_000_000, Reasoning: 3},
 			Evidence:        []palladium.Evidence{{Family: palladium.Network, Says: "come from few addresses of Acme " + hostile, Accounts: accounts, Weight: 6}},

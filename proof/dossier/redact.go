@@ -293,7 +293,7 @@ func facts(m *Material, r *redactor) Facts {
 
 func inference(m *Material, r *redactor) Inference {
 	c := &m.Campaign
-	out := Inference{Claim: Claim(c, len(c.Accounts)), Stage: c.Stage, OperatorP: c.OperatorP, ExtractionP: c.ExtractionP, DetectedAt: c.DetectedAt,
+	out := Inference{Claim: m.Claim, Stage: c.Stage, OperatorP: c.OperatorP, ExtractionP: c.ExtractionP, DetectedAt: c.DetectedAt,
 		Techniques: r.texts(c.Techniques), Benign: only(r, m.Benign)}
 	for _, e := range c.Evidence {
 		e.Says = r.text(e.Says)

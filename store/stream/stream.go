@@ -347,7 +347,7 @@ func (s *Stream) Health() (ok bool, says string) {
 	case st.err != nil:
 		wrong = append(wrong, st.err.Error())
 	case st.full:
-		wrong = append(wrong, fmt.Sprintf("full: %d of %d bytes are taken; let readers release, or raise stream.max_bytes", st.bytes, st.most))
+		wrong = append(wrong, fmt.Sprintf("full: %.1f of %.1f MB are taken; let readers release, or raise stream.max_bytes", float64(st.bytes)/1e6, float64(st.most)/1e6))
 	}
 	all := s.standing()
 	if all.trouble != nil && st.err == nil && !st.full {
@@ -357,9 +357,9 @@ func (s *Stream) Health() (ok bool, says string) {
 		wrong = append(wrong, fmt.Sprintf("%d observations were dropped in the last minute, %d since the start", all.recent, all.dropped))
 	}
 	if len(wrong) > 0 {
-		return false, fmt.Sprintf("%s; %d bytes are held in memory", strings.Join(wrong, "; "), all.held)
+		return false, fmt.Sprintf("%s; %.1f MB are held in memory", strings.Join(wrong, "; "), float64(all.held)/1e6)
 	}
-	return true, fmt.Sprintf("%d batches in %d bytes", st.messages, st.bytes)
+	return true, fmt.Sprintf("%d batches in %.1f MB", st.messages, float64(st.bytes)/1e6)
 }
 
 // standing is what a publisher tells, or all of them together.

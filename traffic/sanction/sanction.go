@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -61,6 +62,27 @@ func Defaults() map[palladium.Stage]Rule {
 	}
 }
 
+// Filled returns c with what New puts in the place of what is left out, to be shown.
+func (c Config) Filled() Config {
+	c.Mode, c.Hold = cmp.Or(c.Mode, Shadow), cmp.Or(c.Hold, defaultHold)
+	if c.Approval == nil {
+		c.Approval = new(seconded())
+	}
+	stages := Defaults()
+	maps.Copy(stages, c.Stages)
+	for stage, r := range stages {
+		r.For, r.Membership = cmp.Or(r.For, defaultFor), cmp.Or(r.Membership, defaultMembership)
+		stages[stage] = r
+	}
+	c.Stages = stages
+	return c
+}
+
+// seconded are the measures that need a second person where nothing is said.
+func seconded() []palladium.Measure {
+	return []palladium.Measure{palladium.MeasureSuspend, palladium.MeasureStepUp}
+}
+
 // ErrConfig is wrapped by every error of New.
 var ErrConfig = errors.New("enforcement policy refused")
 
@@ -92,7 +114,7 @@ func New(c Config) (*Policy, error) {
 	} else if p.mode == Shadow {
 		return nil, fmt.Errorf("%w: enforce names measures, but mode is shadow and none would be enforced: set mode: enforce, or leave enforce out", ErrConfig)
 	}
-	second := []palladium.Measure{palladium.MeasureSuspend, palladium.MeasureStepUp}
+	second := seconded()
 	if c.Approval != nil {
 		second = *c.Approval
 	}

@@ -28,6 +28,8 @@ type Options struct {
 	API     string        // for the operator; a free port of 127.0.0.1 when empty
 	Log     io.Writer     // of the system
 	Clients int           // requests in flight; 0 means 16
+	// Welcome is told how to enter the console. May be nil.
+	Welcome func(origin, token string)
 	// Found is told of each round of policy, from another goroutine. May be nil.
 	Found func(*palladium.Report, live.Acted)
 }

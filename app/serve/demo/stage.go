@@ -124,6 +124,7 @@ func (r *Running) serve(ctx context.Context) error {
 			Ready:    func(a serve.Addresses) { up <- a },
 			Observed: func(next serve.Sink) serve.Sink { return timed{next, r.player.Clock()} },
 			Acted:    r.found,
+			Welcome:  r.o.Welcome,
 		})
 	}()
 	select {
