@@ -20,7 +20,7 @@ export default defineConfig({
         // The rest comes by the people who use it: fewer, larger files pack better.
         codeSplitting: {
           groups: [
-            { name: "base", test: /[\\/]src[\\/](api|parts|shell|show)[\\/]|[\\/]node_modules[\\/](svelte|clsx|esm-env)[\\/]/ },
+            { name: "base", test: /[\\/]src[\\/](api|parts|shell|show)[\\/]|[\\/]campaign[\\/](Undo|Resolve)\.|[\\/]node_modules[\\/](svelte|clsx|esm-env)[\\/]/ },
             { name: "work", test: /[\\/]views[\\/](allow|appeals|approvals|cases|decisions|linked|policies)[\\/]/ },
             { name: "site", test: /[\\/]views[\\/](artifacts|credentials|ledger|settings|system|users)[\\/]|[\\/]src[\\/]proof[\\/]/ },
           ],

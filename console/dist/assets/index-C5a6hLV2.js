@@ -1,1 +1,0 @@
-import{at as e,cn as t,mt as n,ut as r}from"./base-KYUvHkFK.js";r.listen(),n.listen(),t(e,{target:document.getElementById(`app`)});
