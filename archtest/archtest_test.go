@@ -122,6 +122,7 @@ func TestRules(t *testing.T) {
 		{"init", "state", "app/a.go", "package app\nfunc init() {}\n", "function init"},
 		{"variable", "state", "app/a.go", "package app\nvar cache = map[string]int{}\n", "package variable cache"},
 		{"an error", "state", "app/a.go", "package app\nimport \"errors\"\nvar ErrX = errors.New(\"x\")\n", ""},
+		{"another package's error", "state", "app/a.go", "package app\nimport \"io/fs\"\nvar ErrX = fs.ErrExist\n", ""},
 		{"an error that is none", "state", "app/a.go", "package app\nvar ErrX = 3\n", "package variable ErrX"},
 		{"assertion", "state", "app/a.go", "package app\nvar _ error = (*E)(nil)\n", ""},
 		{"embedded", "state", "rules/a.go", "package rules\nimport _ \"embed\"\n//go:embed a.yaml\nvar text string\n", ""},

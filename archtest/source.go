@@ -31,8 +31,8 @@ func Sizes(t *Tree) (out []Finding) {
 				out = append(out, longFunctions(t, f)...)
 			}
 		}
-		if limit := packageLimit(p.Dir); total > limit && p.Floor != Cmd {
-			out = append(out, Finding{p.place(), "sizes", fmt.Sprintf("%d lines of code, the limit of a package is %d: give one part a package of its own", total, limit)})
+		if total > maxPackage && p.Floor != Cmd {
+			out = append(out, Finding{p.place(), "sizes", fmt.Sprintf("%d lines of code, the limit of a package is %d: give one part a package of its own", total, maxPackage)})
 		}
 	}
 	return out

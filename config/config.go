@@ -17,6 +17,7 @@ import (
 	"github.com/palladium-guard/palladium/store/catalog"
 	"github.com/palladium-guard/palladium/store/stream"
 	"github.com/palladium-guard/palladium/traffic/budget"
+	"github.com/palladium-guard/palladium/traffic/check"
 	"github.com/palladium-guard/palladium/traffic/gateway"
 	"github.com/palladium-guard/palladium/traffic/gateway/credential"
 	"github.com/palladium-guard/palladium/traffic/restrict"
@@ -44,6 +45,7 @@ type File struct {
 	Enforcement sanction.Config `yaml:"enforcement"`
 	Ledger      Ledger          `yaml:"ledger"`
 	Taps        Taps            `yaml:"taps"`
+	Check       check.Config    `yaml:"check"`
 	API         API             `yaml:"api"`
 	SignIn      auth.Config     `yaml:"sign_in"`
 }
@@ -80,7 +82,7 @@ func parse[T any](data []byte) (*T, error) {
 		return f, nil
 	}
 	if err := known(doc.Content[0], reflect.TypeFor[T](), ""); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	if err := doc.Decode(f); err != nil {
 		return nil, refused(err)
@@ -111,54 +113,50 @@ func unquoted(s string) string {
 	return strings.ReplaceAll(s, "cannot unmarshal", "wrong type: cannot read")
 }
 
-// known refuses mapping keys of n that t has no field for.
+// known refuses mapping keys of n that t has no field for, and names them all.
 func known(n *yaml.Node, t reflect.Type, path string) error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	if n.Kind == yaml.AliasNode {
-		return fmt.Errorf("%w: line %d: write the value out: aliases are not understood", ErrConfig, n.Line)
+		return fmt.Errorf("line %d: write the value out: aliases are not understood", n.Line)
 	}
 	if p := reflect.PointerTo(t); p.Implements(reflect.TypeFor[yaml.Unmarshaler]()) || p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
 		return nil // it reads itself
 	}
+	var errs []error
 	switch t.Kind() {
 	case reflect.Struct:
 		if n.Kind != yaml.MappingNode {
 			if n.Tag == "!!null" {
 				return nil
 			}
-			return fmt.Errorf("%w: line %d: write %s as `key: value` lines", ErrConfig, n.Line, within(path))
+			return fmt.Errorf("line %d: write %s as `key: value` lines", n.Line, within(path))
 		}
 		fields := fieldsOf(t)
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			key := n.Content[i]
 			ft, ok := fields[key.Value]
 			if !ok {
-				return unknown(key, path, fields)
+				errs = append(errs, unknown(key, path, fields))
+				continue
 			}
-			if err := known(n.Content[i+1], ft, strings.TrimPrefix(path+"."+key.Value, ".")); err != nil {
-				return err
-			}
+			errs = append(errs, known(n.Content[i+1], ft, under(path, key.Value)))
 		}
 	case reflect.Slice, reflect.Array:
 		if n.Kind == yaml.SequenceNode {
 			for i, c := range n.Content {
-				if err := known(c, t.Elem(), fmt.Sprintf("%s[%d]", path, i+1)); err != nil {
-					return err
-				}
+				errs = append(errs, known(c, t.Elem(), item(path, i)))
 			}
 		}
 	case reflect.Map:
 		if n.Kind == yaml.MappingNode {
 			for i := 0; i+1 < len(n.Content); i += 2 {
-				if err := known(n.Content[i+1], t.Elem(), strings.TrimPrefix(path+"."+n.Content[i].Value, ".")); err != nil {
-					return err
-				}
+				errs = append(errs, known(n.Content[i+1], t.Elem(), under(path, n.Content[i].Value)))
 			}
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func within(path string) string {
@@ -199,7 +197,7 @@ func unknown(key *yaml.Node, path string, fields map[string]reflect.Type) error 
 	if hint != "" {
 		hint = fmt.Sprintf(": did you mean %q?", hint)
 	}
-	return fmt.Errorf("%w: line %d: unknown key %q in %s%s", ErrConfig, key.Line, clip(key.Value), within(path), hint)
+	return fmt.Errorf("line %d: unknown key %q in %s%s", key.Line, clip(key.Value), within(path), hint)
 }
 
 func clip(s string) string {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -8,6 +9,8 @@ import (
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/store/archive"
 	"github.com/palladium-guard/palladium/store/place"
+	"github.com/palladium-guard/palladium/traffic/tap/kafka"
+	"github.com/palladium-guard/palladium/traffic/tap/otlp"
 )
 
 // Detector is the section detector: how the live detector runs.
@@ -43,7 +46,27 @@ func (c *Detector) Families() map[palladium.Family]bool {
 
 // Taps is the section taps: traffic that comes by other ways than the gateway.
 type Taps struct {
-	Files []string `yaml:"files"` // files and folders of recorded traffic and of account records, followed as they grow
+	Files []string     `yaml:"files"` // files and folders of recorded traffic and of account records, followed as they grow
+	Kafka kafka.Config `yaml:"kafka"`
+	OTLP  otlp.Config  `yaml:"otlp"`
+}
+
+// Fill puts the defaults where nothing was said.
+func (t *Taps) Fill() {
+	t.Kafka.Fill()
+	t.OTLP.Fill()
+}
+
+// Check says what is wrong with the taps that are named.
+func (t *Taps) Check() error {
+	var errs []error
+	if len(t.Kafka.Brokers) > 0 || len(t.Kafka.Topics) > 0 {
+		errs = append(errs, t.Kafka.Check())
+	}
+	if t.OTLP.GRPC != "" || t.OTLP.HTTP != "" {
+		errs = append(errs, t.OTLP.Check())
+	}
+	return errors.Join(errs...)
 }
 
 // Ledger is the section ledger: where acts are written down before they are done.

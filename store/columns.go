@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -66,38 +67,45 @@ func (c *Columns) Ref(name string, p *string) { c.add(name, &text{p, MaxKey, opt
 // Word ties an indexed text; what goes beyond MaxWord bytes is cut.
 func (c *Columns) Word(name string, p *string) { c.add(name, &text{p, MaxWord, cut}) }
 
-// Text ties a text of any length.
-func (c *Columns) Text(name string, p *string) { c.add(name, &text{p, math.MaxInt, cut}) }
-
-// Named ties a text of a type of its own; it must not be longer than MaxWord.
-func Named[T ~string](c *Columns, name string, p *T) { c.add(name, &named[T]{p}) }
-
-// Int ties a whole number.
-func Int[T ~int | ~int64](c *Columns, name string, p *T) { c.add(name, &integer[T]{p}) }
-
-// Float ties a number; what is not finite is kept as 0.
-func (c *Columns) Float(name string, p *float64) { c.add(name, &float{p}) }
-
-// Bool ties a truth value.
-func (c *Columns) Bool(name string, p *bool) { c.add(name, &boolean{p}) }
-
-// Time ties a time in milliseconds.
-func (c *Columns) Time(name string, p *time.Time) { c.add(name, &stamp{p}) }
-
-// Maybe ties a time that may be missing.
-func (c *Columns) Maybe(name string, p **time.Time) { c.add(name, &maybe{p}) }
+// Value ties a field by its type: texts of any length, numbers (what is not finite is kept as 0), truth values, times in
+// milliseconds, times that may be missing, bytes, JSON that is kept as it is, and any other slice as JSON. Nil bytes and slices
+// are read back as empty. It panics at any other type.
+func (c *Columns) Value(name string, p any) {
+	switch p := p.(type) {
+	case *string:
+		c.add(name, &text{p, math.MaxInt, cut})
+	case *int:
+		c.add(name, &integer[int]{p})
+	case *int64:
+		c.add(name, &integer[int64]{p})
+	case *time.Duration:
+		c.add(name, &integer[time.Duration]{p})
+	case *float64:
+		c.add(name, &float{p})
+	case *bool:
+		c.add(name, &boolean{p})
+	case *time.Time:
+		c.add(name, &stamp{p})
+	case **time.Time:
+		c.add(name, &maybe{p})
+	case *[]byte:
+		c.add(name, &blob{p})
+	case *json.RawMessage:
+		c.add(name, &raw{p})
+	default:
+		switch v := reflect.ValueOf(p).Elem(); v.Kind() {
+		case reflect.String:
+			c.add(name, &named{v})
+		case reflect.Slice:
+			c.add(name, &list{v})
+		default:
+			panic("no column holds a " + v.Type().String())
+		}
+	}
+}
 
 // Known ties a time whose zero means that it is not known.
 func (c *Columns) Known(name string, p *time.Time) { c.add(name, &known{p}) }
-
-// Bytes ties binary data; nil is read back as empty.
-func (c *Columns) Bytes(name string, p *[]byte) { c.add(name, &blob{p}) }
-
-// Raw ties JSON that is kept as it is; nil and empty are the same.
-func (c *Columns) Raw(name string, p *json.RawMessage) { c.add(name, &raw{p}) }
-
-// List ties a slice that is kept as JSON; nil is read back as empty.
-func List[T any](c *Columns, name string, p *[]T) { c.add(name, &list[T]{p}) }
 
 // Derived ties a column that follows from the other fields: it is written, and what is read of it is dropped.
 func (c *Columns) Derived(name string, value func() any) { c.add(name, derived(value)) }
@@ -159,15 +167,15 @@ func (x *text) value() (any, error) {
 	return nil, errors.New("is not UTF-8 text, or holds a NUL")
 }
 
-type named[T ~string] struct{ p *T }
+type named struct{ v reflect.Value }
 
-func (x *named[T]) Scan(src any) error {
+func (x *named) Scan(src any) error {
 	s, err := str(src)
-	*x.p = T(s)
+	x.v.SetString(s)
 	return err
 }
 
-func (x *named[T]) value() (any, error) { return Cut(Clean(string(*x.p)), MaxWord), nil }
+func (x *named) value() (any, error) { return Clean(x.v.String()), nil }
 
 func str(src any) (string, error) {
 	switch v := src.(type) {
@@ -321,28 +329,28 @@ func (x *raw) value() (any, error) {
 	return Clean(string(*x.p)), nil
 }
 
-type list[T any] struct{ p *[]T }
+type list struct{ v reflect.Value }
 
-func (x *list[T]) Scan(src any) error {
+func (x *list) Scan(src any) error {
 	s, err := str(src)
 	if err != nil {
 		return err
 	}
-	*x.p = []T{}
+	x.v.Set(reflect.MakeSlice(x.v.Type(), 0, 0))
 	if s == "[]" {
 		return nil
 	}
-	if err := json.Unmarshal([]byte(s), x.p); err != nil {
+	if err := json.Unmarshal([]byte(s), x.v.Addr().Interface()); err != nil {
 		return fmt.Errorf("the database holds a list that cannot be read: %w", err)
 	}
 	return nil
 }
 
-func (x *list[T]) value() (any, error) {
-	if len(*x.p) == 0 {
+func (x *list) value() (any, error) {
+	if x.v.Len() == 0 {
 		return "[]", nil
 	}
-	b, err := json.Marshal(*x.p)
+	b, err := json.Marshal(x.v.Interface())
 	return string(b), err
 }
 

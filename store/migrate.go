@@ -99,9 +99,9 @@ func (d *DB) status(ctx context.Context) (Status, error) {
 
 func (d *DB) applied(ctx context.Context) ([]step, error) {
 	t := Table[step]{"schema_history", func(c *Columns, s *step) {
-		Int(c, "version", &s.version)
-		c.Text("name", &s.name)
-		c.Text("checksum", &s.checksum)
+		c.Value("version", &s.version)
+		c.Value("name", &s.name)
+		c.Value("checksum", &s.checksum)
 	}}
 	return t.All(ctx, d, "ORDER BY version")
 }

@@ -187,6 +187,8 @@ func (f *postgresForm) class(err error) (error, bool) {
 			return ErrConflict, false
 		case e.Code == "23503":
 			return ErrNotFound, false
+		case e.Code == "22021", e.Code == "22P05":
+			return ErrInvalid, false
 		case e.Code == "53100":
 			return ErrFull, false
 		case e.Code == "55P03", e.Code == "53300":

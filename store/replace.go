@@ -1,3 +1,8 @@
+// Package store holds what stores share: putting a file in its place whole, and rows in a relational database, which is a
+// SQLite file, or PostgreSQL where several processes share it. A DB migrates its schema, lets writers take turns, tells of
+// commits by other processes, and maps rows to structs; what the rows mean is known by the package that gives the Schema.
+//
+// Statements are written once for both forms: `?` for a value, double quotes for names, ON CONFLICT for upserts.
 package store
 
 import (

@@ -1,8 +1,3 @@
-// Package store opens a relational database for a store of rows: a SQLite file, or PostgreSQL where several processes
-// share it. It migrates the schema, lets writers take turns, tells of commits by other processes, and maps rows to structs.
-// What the rows mean is known by the package that gives the Schema.
-//
-// Statements are written once for both forms: `?` for a value, double quotes for names, ON CONFLICT for upserts.
 package store
 
 import (
@@ -46,8 +41,8 @@ type Schema struct {
 // DB is an open database, or one bound to a transaction of it.
 type DB struct {
 	*shared
-	tx     *sql.Tx // nil outside a transaction
-	writes bool
+	tx    *sql.Tx // nil outside a transaction
+	wrote *bool   // within Update: whether anything was; nil elsewhere
 }
 
 type shared struct {
@@ -162,15 +157,18 @@ func (d *DB) View(ctx context.Context, do func(tx *DB) error) error {
 // turns. do may be called again when the database asks for it, or when the connection was lost before the commit.
 func (d *DB) Update(ctx context.Context, do func(tx *DB) error) error {
 	if d.tx != nil {
-		if !d.writes {
+		if d.wrote == nil {
 			return fmt.Errorf("%w: a write within a View", ErrInvalid)
 		}
 		return do(d)
 	}
 	for wait := 50 * time.Millisecond; ; wait *= 4 {
-		again, err := d.attempt(ctx, do)
+		wrote := false
+		again, err := d.attempt(ctx, do, &wrote)
 		if err == nil {
-			d.news.tell()
+			if wrote {
+				d.news.tell()
+			}
 			return nil
 		}
 		if !again || wait > time.Second {
@@ -184,7 +182,7 @@ func (d *DB) Update(ctx context.Context, do func(tx *DB) error) error {
 	}
 }
 
-func (d *DB) attempt(ctx context.Context, do func(tx *DB) error) (again bool, err error) {
+func (d *DB) attempt(ctx context.Context, do func(tx *DB) error, wrote *bool) (again bool, err error) {
 	tx, err := d.write.BeginTx(ctx, nil)
 	if err != nil {
 		_, again = d.form.class(err)
@@ -193,9 +191,9 @@ func (d *DB) attempt(ctx context.Context, do func(tx *DB) error) (again bool, er
 	defer tx.Rollback()
 	id, err := d.form.begun(ctx, tx)
 	if err == nil {
-		err = do(&DB{shared: d.shared, tx: tx, writes: true})
+		err = do(&DB{shared: d.shared, tx: tx, wrote: wrote})
 	}
-	if err == nil {
+	if err == nil && *wrote {
 		err = d.form.ending(ctx, tx)
 	}
 	if err != nil {
@@ -225,16 +223,19 @@ func (d *DB) fault(err error) error {
 	return fmt.Errorf("%w: %w", kind, err)
 }
 
-// Exec runs a statement and says how many rows it touched. It needs the DB of an Update.
+// Exec runs a statement and says how many rows it touched. It needs the DB of an Update. Statements that touch no row, and
+// writes by Row, do not count for Changed.
 func (d *DB) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	if d.tx == nil || !d.writes {
+	if d.wrote == nil {
 		return 0, fmt.Errorf("%w: a write outside of Update", ErrInvalid)
 	}
 	res, err := d.tx.ExecContext(ctx, d.form.bind(query), args...)
 	if err != nil {
 		return 0, fmt.Errorf("write: %w", d.fault(err))
 	}
-	return res.RowsAffected()
+	n, err := res.RowsAffected()
+	*d.wrote = *d.wrote || n > 0
+	return n, err
 }
 
 // Row reads one row into dest; ErrNotFound when there is none.

@@ -202,7 +202,7 @@ func In[T ~string](w *Where, column string, values []T) {
 
 // Begins adds that a column begins with prefix, in a way that an index serves.
 func (w *Where) Begins(column, prefix string) {
-	w.And(column+" >= ? AND "+column+" < ?", prefix, prefix+"\U0010FFFF")
+	w.And(column+" >= ? AND "+column+" < ?", prefix, prefix+last)
 }
 
 // Clause gives the WHERE clause, empty when there is no condition, and its values.

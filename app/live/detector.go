@@ -40,6 +40,8 @@ type Options struct {
 	Log       *slog.Logger
 	// Found is given each report, after each look. It is called on the detector's goroutine, which waits for it. May be nil.
 	Found func(*palladium.Report)
+	// Looked is told when a look began and ended, and what it found, after Found. May be nil.
+	Looked func(begun, ended time.Time, found *palladium.Report)
 	// Described is told of each description that comes. It must not wait. May be nil.
 	Described func(*palladium.Account)
 	// Kept is told of each snapshot once it is on disk. May be nil.
@@ -72,6 +74,7 @@ type Detector struct {
 	book   book
 	memory *stream.Memory // of the publishers; kept in the book
 	look   bool           // something was looked at since the last report
+	begun  time.Time      // when that look began, where somebody wants to know
 	saved  time.Time
 	pause  time.Duration // until the next snapshot
 	grew   bool          // something was taken in since the last snapshot
@@ -200,7 +203,14 @@ func (i *intake) Observe(o *palladium.Observation) {
 	if p := d.policy.Swap(nil); p != nil {
 		d.det.SetPolicy(p)
 	}
+	var begun time.Time
+	if d.opt.Looked != nil {
+		begun = time.Now()
+	}
 	if d.det.Observe(o) {
+		if !d.look {
+			d.begun = begun
+		}
 		d.look = true
 	}
 }
@@ -232,6 +242,9 @@ func (d *Detector) present() {
 	d.latest.Store(r)
 	if d.opt.Found != nil {
 		d.opt.Found(r)
+	}
+	if d.opt.Looked != nil {
+		d.opt.Looked(d.begun, time.Now(), r)
 	}
 }
 

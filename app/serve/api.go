@@ -211,7 +211,7 @@ func (h *house) policies() (map[string]decide.Kind, error) {
 			return nil, fmt.Errorf("read the judge's policy: %w", err)
 		}
 	}
-	enforced, err := yaml.Marshal(h.file.Enforcement.Whole())
+	enforced, err := yaml.Marshal(h.file.Enforcement.Filled())
 	if err != nil {
 		return nil, fmt.Errorf("write the enforcement policy of the configuration: %w", err)
 	}

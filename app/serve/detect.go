@@ -15,6 +15,7 @@ import (
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/app"
 	"github.com/palladium-guard/palladium/app/live"
+	"github.com/palladium-guard/palladium/app/telemetry"
 )
 
 // leaseTime is how long the leading detector's word holds without being renewed: another takes over after that.
@@ -41,6 +42,9 @@ func (h *house) detect(ctx context.Context) error {
 			}
 			found <- r
 		},
+	}
+	if h.o.Traces != nil {
+		opt.Looked = h.looked
 	}
 	if h.file.Detector.Policy != "" {
 		var err error
@@ -118,6 +122,17 @@ func (h *house) told(r *palladium.Report, a *live.Acted) {
 	if h.o.Acted != nil {
 		h.o.Acted(r, *a)
 	}
+}
+
+// looked sends a span for a look.
+func (h *house) looked(begun, ended time.Time, found *palladium.Report) {
+	l := telemetry.Look{
+		Start: begun, End: ended, Until: found.Window.To, Observations: found.Counts.Exchanges, Accounts: int(found.Counts.Accounts), Campaigns: map[string]int{},
+	}
+	for i := range found.Campaigns {
+		l.Campaigns[string(found.Campaigns[i].Stage)]++
+	}
+	h.o.Traces.Look(&l)
 }
 
 // measuringKey reads the installation's key, and makes it where there is none.

@@ -45,7 +45,7 @@ func (h *house) parts() []gateway.Part {
 		}
 		out = append(out, p)
 	}
-	return out
+	return append(out, h.beganParts()...)
 }
 
 // metrics are the figures beside the gateway's own.
@@ -77,6 +77,9 @@ func (h *house) metrics() []prometheus.Collector {
 				Namespace: "palladium", Name: "detector_campaigns", Help: "Campaigns that the detector lists now.", ConstLabels: prometheus.Labels{"stage": string(stage)},
 			}, func() float64 { return float64(campaignsAt(h.det.Latest(), stage)) }))
 		}
+	}
+	for _, b := range h.began {
+		out = append(out, b.part)
 	}
 	if h.board != nil {
 		out = append(out,

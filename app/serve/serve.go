@@ -22,6 +22,7 @@ import (
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/app/live"
 	"github.com/palladium-guard/palladium/app/serving"
+	"github.com/palladium-guard/palladium/app/telemetry"
 	"github.com/palladium-guard/palladium/config"
 	"github.com/palladium-guard/palladium/store/catalog"
 	"github.com/palladium-guard/palladium/store/stream"
@@ -39,10 +40,11 @@ const (
 	RoleGateway  Role = "gateway"  // stands in front of the model, and applies verdicts
 	RoleDetector Role = "detector" // finds campaigns; of several, one decides and the others stand by
 	RoleAPI      Role = "api"      // the operator's API
+	RoleCheck    Role = "check"    // answers other people's gateways, where an address for it is configured
 )
 
 // Roles lists all roles.
-func Roles() []Role { return []Role{RoleGateway, RoleDetector, RoleAPI} }
+func Roles() []Role { return []Role{RoleGateway, RoleDetector, RoleAPI, RoleCheck} }
 
 // ParseRoles reads names with commas between them; none stands for all.
 func ParseRoles(text string) ([]Role, error) {
@@ -53,7 +55,7 @@ func ParseRoles(text string) ([]Role, error) {
 	for name := range strings.SplitSeq(text, ",") {
 		r := Role(strings.TrimSpace(name))
 		if !slices.Contains(Roles(), r) {
-			return nil, fmt.Errorf("role %q is none of gateway, detector, api", name)
+			return nil, fmt.Errorf("role %q is none of gateway, detector, api, check", name)
 		}
 		out = append(out, r)
 	}
@@ -79,6 +81,8 @@ type Options struct {
 	Observed func(next Sink) Sink
 	// Welcome is told how the first administrator signs in, while there is none. May be nil.
 	Welcome func(origin, token string)
+	// Traces is where spans go; nil for nowhere.
+	Traces *telemetry.Traces
 	// Acted is told of each round of policy. May be nil.
 	Acted func(*palladium.Report, live.Acted)
 }
@@ -106,6 +110,7 @@ type house struct {
 	figures []prometheus.Collector // of the operator's API
 	judging string                 // id of the stored policy that the detector judges by
 	ledger  *writtenLedger         // nil: none is kept
+	began   []began                // taps, and what answers checks
 	work    sync.WaitGroup
 	failed  chan error
 	leads   func() bool
@@ -188,6 +193,8 @@ func Fill(f *config.File, state string) {
 	if f.Catalog.URL == "" {
 		f.Catalog.URL = "sqlite:" + filepath.Join(state, "catalog.db")
 	}
+	f.Taps.Fill()
+	f.Check.Fill()
 	f.Detector.Dir = cmp.Or(f.Detector.Dir, filepath.Join(state, "detector"))
 	f.Gateway.State = cmp.Or(f.Gateway.State, filepath.Join(state, "gateway"))
 	f.Key = cmp.Or(f.Key, filepath.Join(state, "measuring.key"))
@@ -201,8 +208,9 @@ func (h *house) check(f *config.File) error {
 	if _, err := sanction.New(f.Enforcement); err != nil {
 		errs = append(errs, err)
 	}
-	if err := f.Detector.Check(); err != nil {
-		errs = append(errs, err)
+	errs = append(errs, f.Detector.Check(), f.Taps.Check())
+	if f.Check.HTTP != "" || f.Check.GRPC != "" {
+		errs = append(errs, f.Check.Check())
 	}
 	if h.runs(RoleGateway) {
 		o := h.serving(nil)
@@ -216,7 +224,7 @@ func (h *house) check(f *config.File) error {
 func (h *house) serving(j *serving.Joined) serving.Options {
 	return serving.Options{
 		Config: h.o.Config, Upstreams: h.o.Upstreams, Listen: h.o.Listen, Admin: h.o.Admin, Keys: h.o.Keys, Anonymous: h.o.Anonymous,
-		State: h.file.Gateway.State, Log: h.o.Log, Join: j,
+		State: h.file.Gateway.State, Log: h.o.Log, Join: j, Tracer: h.o.Traces.Gateway(),
 	}
 }
 
@@ -316,6 +324,12 @@ func (h *house) start(ctx context.Context) error {
 		if err := h.tapFiles(ctx); err != nil {
 			return err
 		}
+		if err := h.tapSources(ctx); err != nil {
+			return err
+		}
+	}
+	if err := h.startCheck(ctx); err != nil {
+		return err
 	}
 	if h.board != nil {
 		h.work.Go(func() { h.followPolicy(ctx) })

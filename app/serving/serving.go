@@ -33,6 +33,7 @@ type Options struct {
 	Anonymous string   // plan of callers without a credential; "" leaves it to the file
 	Check     bool     // read and check everything, then end
 	Log       io.Writer
+	Tracer    gateway.Tracer                // nil: nothing is traced
 	Join      *Joined                       // nil: the gateway stands alone
 	Ready     func(callers, admin net.Addr) // called once, when the listeners accept; admin is nil when there is none
 }

@@ -98,7 +98,7 @@ func (s *site) open(f *config.File) error {
 		}
 		opt.Observer = s.observer
 	}
-	opt.OpenAI, opt.Anthropic, opt.Log = openai.New(), anthropic.New(), s.log
+	opt.OpenAI, opt.Anthropic, opt.Log, opt.Tracer = openai.New(), anthropic.New(), s.log, s.o.Tracer
 	if s.gateway, err = gateway.New(opt); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palladium-guard/palladium/app/serving"
+	"github.com/palladium-guard/palladium/app/telemetry"
 )
 
 func gatewayCommand() *cobra.Command {
@@ -22,7 +23,10 @@ func gatewayCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Log = cmd.ErrOrStderr()
-			err := serving.Run(cmd.Context(), o)
+			err := traced(cmd, func(t *telemetry.Traces) error {
+				o.Tracer = t.Gateway()
+				return serving.Run(cmd.Context(), o)
+			})
 			if err == nil && o.Check {
 				fmt.Fprintln(cmd.OutOrStdout(), "the configuration is good")
 			}

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palladium-guard/palladium/app/serve"
+	"github.com/palladium-guard/palladium/app/telemetry"
 )
 
 // serveCommand runs gateway, stream, detector, board and API as one system.
@@ -30,7 +31,10 @@ func serveCommand() *cobra.Command {
 			o.Welcome = func(origin, token string) {
 				fmt.Fprintf(cmd.ErrOrStderr(), "the first administrator signs in at %s with this token, once, within a day: %s\n", origin, token)
 			}
-			err = serve.Run(cmd.Context(), o)
+			err = traced(cmd, func(t *telemetry.Traces) error {
+				o.Traces = t
+				return serve.Run(cmd.Context(), o)
+			})
 			if err == nil && o.Check {
 				fmt.Fprintln(cmd.OutOrStdout(), "the configuration is good")
 			}
@@ -39,7 +43,7 @@ func serveCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Config, "config", "", "configuration `FILE`, see docs/serve.md")
-	f.StringVar(&roles, "role", "", "`ROLES` that run here, of gateway, detector and api, with commas between them; all when not given")
+	f.StringVar(&roles, "role", "", "`ROLES` that run here, of gateway, detector, api and check, with commas between them; all when not given")
 	f.StringVar(&o.State, "state", "", "`DIR` for all that outlives a restart (default palladium-state)")
 	f.StringArrayVar(&o.Upstreams, "upstream", nil, "`URL` of a server of models, in place of the file's; can be given several times")
 	f.StringVar(&o.Listen, "listen", "", "`HOST:PORT` for callers, in place of the file's (default 127.0.0.1:8080)")

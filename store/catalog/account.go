@@ -10,45 +10,14 @@ import (
 
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/store"
+	"github.com/palladium-guard/palladium/store/catalog/record"
 )
 
-// Account is what is known of an account, and what it drew.
-type Account struct {
-	ID           string             `json:"id"`
-	Created      *time.Time         `json:"created"` // nil when unknown
-	Organization string             `json:"organization"`
-	Plan         string             `json:"plan"`
-	EmailDomain  string             `json:"email_domain"`
-	EmailShape   string             `json:"email_shape"`
-	Payment      string             `json:"payment"` // opaque fingerprint
-	BIN          string             `json:"bin"`
-	PhonePrefix  string             `json:"phone_prefix"`
-	Device       string             `json:"device"`
-	SignupIP     string             `json:"signup_ip"`
-	Verified     []string           `json:"verified"`
-	Relation     palladium.Relation `json:"relation"`
-	Campaigns    []string           `json:"campaigns"` // read only: follows from the reports
-	Exchanges    int64              `json:"exchanges"`
-	Tokens       palladium.Tokens   `json:"tokens"`
-	First        *time.Time         `json:"first"`
-	Last         *time.Time         `json:"last"`
-	Updated      time.Time          `json:"updated"`
-}
-
-// Describe makes a catalog account of what the operator knows of it.
-func Describe(a *palladium.Account) Account {
-	out := Account{ID: a.ID, Organization: a.Organization, Plan: a.Plan, EmailDomain: a.EmailDomain, EmailShape: a.EmailShape,
-		Payment: a.Payment, BIN: a.BIN, PhonePrefix: a.PhonePrefix, Device: a.Device, SignupIP: a.SignupIP,
-		Verified: a.Verified, Relation: a.Relation}
-	if !a.Created.IsZero() {
-		out.Created = &a.Created
-	}
-	return out
-}
-
 // PutAccounts stores accounts in one transaction. What describes an account replaces what was known; counts and Last only
-// rise, and First only falls, so that descriptions and counts may come from different writers in any order.
+// rise, and First only falls, so that descriptions and counts may come from different writers in any order. Accounts whose id
+// the catalog cannot hold (longer than 1000 bytes, not UTF-8, with a NUL) are left out.
 func (s *Store) PutAccounts(ctx context.Context, accounts []Account) error {
+	accounts = slices.DeleteFunc(slices.Clone(accounts), func(a Account) bool { return !store.Storable(a.ID) })
 	accounts = lastOf(accounts, func(a *Account) string { return a.ID })
 	now := time.Now().UTC()
 	return s.db.Update(ctx, func(tx *store.DB) error {
@@ -84,6 +53,9 @@ func counted() string {
 	return strings.Join(set, ", ")
 }
 
+// Describe makes a catalog account of what the operator knows of it.
+func Describe(a *palladium.Account) Account { return record.Describe(a) }
+
 // countAccounts takes over what members drew, and leaves alone what describes them.
 func countAccounts(ctx context.Context, tx *store.DB, members []Membership) error {
 	now := time.Now().UTC()
@@ -97,37 +69,6 @@ func countAccounts(ctx context.Context, tx *store.DB, members []Membership) erro
 	}
 	_, err := accountTable().Save(ctx, tx, "ON CONFLICT (id) DO UPDATE SET updated = excluded.updated, "+counted(), rows...)
 	return err
-}
-
-func accountTable() store.Table[Account] {
-	return store.Table[Account]{Name: "accounts", Bind: func(c *store.Columns, v *Account) {
-		c.Key("id", &v.ID)
-		c.Maybe("created", &v.Created)
-		c.Word("organization", &v.Organization)
-		c.Word("plan", &v.Plan)
-		c.Word("email_domain", &v.EmailDomain)
-		c.Word("email_shape", &v.EmailShape)
-		c.Word("payment", &v.Payment)
-		c.Word("bin", &v.BIN)
-		c.Word("phone_prefix", &v.PhonePrefix)
-		c.Word("device", &v.Device)
-		c.Word("signup_ip", &v.SignupIP)
-		store.List(c, "verified", &v.Verified)
-		store.Named(c, "relation", &v.Relation)
-		store.Int(c, "exchanges", &v.Exchanges)
-		store.Int(c, "tokens_input", &v.Tokens.Input)
-		store.Int(c, "tokens_output", &v.Tokens.Output)
-		store.Int(c, "tokens_reasoning", &v.Tokens.Reasoning)
-		c.Maybe("first", &v.First)
-		c.Maybe("last", &v.Last)
-		c.Derived("recency", func() any {
-			if v.Last == nil {
-				return int64(0)
-			}
-			return v.Last.UnixMilli()
-		})
-		c.Time("updated", &v.Updated)
-	}}
 }
 
 // joined puts in the campaigns to which accounts belong.
@@ -170,9 +111,10 @@ func (s *Store) GetAccount(ctx context.Context, id string) (Account, error) {
 	return list[0], nil
 }
 
-// GetAccounts gives those of the accounts that are known, in the order of ids.
+// GetAccounts gives those of the accounts that are known, by id.
 func (s *Store) GetAccounts(ctx context.Context, ids []string) ([]Account, error) {
 	out := []Account{}
+	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
 	for part := range slices.Chunk(ids, 2000) {
 		var w store.Where
 		store.In(&w, "id", part)
@@ -183,7 +125,6 @@ func (s *Store) GetAccounts(ctx context.Context, ids []string) ([]Account, error
 		}
 		out = append(out, some...)
 	}
-	slices.SortFunc(out, func(a, b Account) int { return strings.Compare(a.ID, b.ID) })
 	return out, joined(ctx, s.db, out)
 }
 
@@ -201,13 +142,7 @@ type HuntQuery struct {
 	Sort    string   // SortID (when empty), SortExchanges, SortOutput or SortLast
 }
 
-// Filter is one condition on accounts.
-//
-// Fields: id, organization, plan, email_domain, email_shape, payment, bin, phone_prefix, device, signup_ip, relation,
-// campaign, family, token (text); created, first, last (time); exchanges, output (number).
-// Ops: is, not, in for all; begins, has for text; from (inclusive) and to (exclusive) for times and numbers.
-// A time stands in Values in RFC 3339, a number in decimal.
-type Filter struct {
-	Field, Op string
-	Values    []string // one; for in, up to 100
-}
+// Filter is one condition on accounts. Its fields are id, organization, plan, email_domain, email_shape, payment, bin,
+// phone_prefix, device, signup_ip, relation, campaign, family, token (text); created, first, last (time); exchanges, output
+// (number).
+type Filter = store.Filter

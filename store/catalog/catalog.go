@@ -13,9 +13,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/palladium-guard/palladium/store"
 )
@@ -36,7 +37,11 @@ type Config struct {
 
 // Store is the catalog. Its methods may be called from several goroutines. All that is said of a method holds too when
 // the Store is bound to a transaction by Update.
-type Store struct{ db *store.DB }
+type Store struct {
+	db    *store.DB
+	zip   *zstd.Encoder
+	unzip *zstd.Decoder
+}
 
 //go:embed schema
 var schemas embed.FS
@@ -47,15 +52,36 @@ func Open(ctx context.Context, c Config, log *slog.Logger, migrate bool) (*Store
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	db, err := store.Open(ctx, store.Config{URL: c.URL, PasswordFile: c.PasswordFile, Connections: c.Connections}, store.Schema{Name: "palladium_catalog", Files: schemas}, log, migrate)
+	db, err := store.Open(ctx, c.store(), Schema(), log, migrate)
 	if err != nil {
 		return nil, fmt.Errorf("open the catalog: %w", err)
 	}
-	return &Store{db}, nil
+	s := &Store{db: db}
+	if s.zip, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest)); err == nil {
+		s.unzip, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxDetail))
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
 }
 
+func (c Config) store() store.Config {
+	return store.Config{URL: c.URL, PasswordFile: c.PasswordFile, Connections: c.Connections}
+}
+
+// Schema gives the catalog's tables.
+func Schema() store.Schema { return store.Schema{Name: "catalog", Files: schemas} }
+
+// maxDetail bounds what is unpacked of one campaign, in bytes.
+const maxDetail = 512 << 20
+
 // Close ends all connections. Channels of Changed are closed.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error {
+	err := errors.Join(s.db.Close(), s.zip.Close())
+	s.unzip.Close()
+	return err
+}
 
 // Health reports whether the catalog can be read and written, and says what is wrong.
 func (s *Store) Health(ctx context.Context) (ok bool, says string) {
@@ -72,7 +98,7 @@ func (s *Store) Update(ctx context.Context, do func(tx *Store) error) error {
 	return s.db.Update(ctx, func(tx *store.DB) error { return do(s.bound(tx)) })
 }
 
-func (*Store) bound(tx *store.DB) *Store { return &Store{tx} }
+func (s *Store) bound(tx *store.DB) *Store { return &Store{tx, s.zip, s.unzip} }
 
 // Changed gives a channel that receives after other processes or this one have committed a change; several changes may
 // count as one. It is closed when ctx ends. What has changed is read with EventsAfter and the versions.
@@ -81,46 +107,67 @@ func (s *Store) Changed(ctx context.Context) <-chan struct{} { return s.db.Chang
 // Page asks for part of a list. The zero Page asks for the first 50; never more than 1000 are given.
 type Page = store.Page
 
-// Expire ends what has run out by now: verdicts, then decisions and approvals, with an event for each decision and approval;
-// and forgets sessions, tickets and idempotency keys. It returns how many verdicts ended.
+// Expire ends what has run out by now: verdicts; decisions; approvals, and with them the decisions that waited for them; with
+// an event for each decision and approval. It forgets sessions, tickets and idempotency keys. It returns how many verdicts ended.
 func (s *Store) Expire(ctx context.Context, now time.Time) (int, error) {
+	at := now.UnixMilli()
+	var due bool
+	if err := s.db.Row(ctx, `SELECT EXISTS (SELECT 1 FROM verdicts WHERE state IN ('proposed', 'pending', 'enforced', 'shadow') AND expires <= ?)
+		OR EXISTS (SELECT 1 FROM decisions WHERE state IN ('pending', 'enforced', 'shadow') AND expires <= ?)
+		OR EXISTS (SELECT 1 FROM approvals WHERE state = 'open' AND expires <= ?)
+		OR EXISTS (SELECT 1 FROM sessions WHERE expires <= ?) OR EXISTS (SELECT 1 FROM tickets WHERE expires <= ?)
+		OR EXISTS (SELECT 1 FROM requests WHERE expires <= ?)`, []any{at, at, at, at, at, at}, &due); err != nil || !due {
+		return 0, err
+	}
 	var ended int64
 	err := s.db.Update(ctx, func(tx *store.DB) (err error) {
-		at := now.UnixMilli()
-		ended, err = tx.Exec(ctx, "UPDATE verdicts SET state = 'expired' WHERE state IN ('proposed', 'pending', 'enforced', 'shadow') AND expires <= ?", at)
-		if err != nil {
-			return err
-		}
-		if ended > 0 {
-			if _, err := bump(ctx, tx, "verdicts", 1); err != nil {
-				return err
-			}
-		}
-		over, err := decisions().All(ctx, tx, "WHERE state IN ('pending', 'enforced', 'shadow') AND expires <= ? ORDER BY expires, id", at)
-		if err != nil {
-			return err
-		}
+		ended = 0
 		var events []*Event
-		for i := range over {
-			events = append(events, &Event{At: now, Actor: "system", Kind: "decision.expired", Subject: "decision:" + over[i].ID, Refs: []string{"campaign:" + over[i].Campaign}, LedgerIndex: -1})
-		}
-		if _, err := tx.Exec(ctx, "UPDATE decisions SET state = 'expired', revision = revision + 1 WHERE state IN ('pending', 'enforced', 'shadow') AND expires <= ?", at); err != nil {
-			return err
+		tell := func(kind, subject, ref string) {
+			refs := []string{}
+			if !strings.HasSuffix(ref, ":") {
+				refs = append(refs, ref)
+			}
+			events = append(events, &Event{At: now, Actor: "system", Kind: kind, Subject: subject, Refs: refs, LedgerIndex: -1})
 		}
 		open, err := approvals().All(ctx, tx, "WHERE state = 'open' AND expires <= ? ORDER BY expires, id", at)
 		if err != nil {
 			return err
 		}
 		for i := range open {
-			events = append(events, &Event{At: now, Actor: "system", Kind: "approval.expired", Subject: "approval:" + open[i].ID, Refs: []string{open[i].Subject}, LedgerIndex: -1})
+			tell("approval.expired", "approval:"+open[i].ID, open[i].Subject)
 		}
-		if _, err := tx.Exec(ctx, "UPDATE approvals SET state = 'expired', revision = revision + 1 WHERE state = 'open' AND expires <= ?", at); err != nil {
+		over, err := decisions().All(ctx, tx, `WHERE state IN ('pending', 'enforced', 'shadow') AND expires <= ? OR state = 'pending' AND approval IN
+			(SELECT id FROM approvals WHERE state = 'open' AND expires <= ?) ORDER BY expires, id`, at, at)
+		if err != nil {
 			return err
 		}
-		for _, table := range []string{"sessions", "tickets", "requests"} {
-			if _, err := tx.Exec(ctx, "DELETE FROM "+table+" WHERE expires <= ?", at); err != nil {
+		for i := range over {
+			d := &over[i]
+			tell("decision.expired", "decision:"+d.ID, "campaign:"+d.Campaign)
+			if _, err := tx.Exec(ctx, "UPDATE decisions SET state = 'expired', revision = revision + 1 WHERE id = ?", d.ID); err != nil {
 				return err
 			}
+			n, err := tx.Exec(ctx, "UPDATE verdicts SET state = 'expired' WHERE decision = ? AND state IN ('proposed', 'pending')", d.ID)
+			if err != nil {
+				return err
+			}
+			ended += n
+		}
+		for _, stmt := range []string{
+			"UPDATE approvals SET state = 'expired', revision = revision + 1 WHERE state = 'open' AND expires <= ?",
+			"DELETE FROM sessions WHERE expires <= ?", "DELETE FROM tickets WHERE expires <= ?", "DELETE FROM requests WHERE expires <= ?",
+		} {
+			if _, err := tx.Exec(ctx, stmt, at); err != nil {
+				return err
+			}
+		}
+		n, err := tx.Exec(ctx, "UPDATE verdicts SET state = 'expired' WHERE state IN ('proposed', 'pending', 'enforced', 'shadow') AND expires <= ?", at)
+		if ended += n; err == nil && ended > 0 {
+			_, err = bump(ctx, tx, "verdicts", 1)
+		}
+		if err != nil {
+			return err
 		}
 		return s.bound(tx).Append(ctx, events...)
 	})
@@ -165,13 +212,8 @@ func newest(column string) store.Order {
 	return store.Order{Name: "newest " + column, Key: column, ID: "id", Kind: "is", Desc: true}
 }
 
-// oneOf refuses a value that is none of the list.
-func oneOf(field, value string, list []string) error {
-	if slices.Contains(list, value) {
-		return nil
-	}
-	return fmt.Errorf("%w: %s %q is none of %s", ErrInvalid, field, store.Cut(value, 40), strings.Join(list, ", "))
-}
+// invalid marks what a noun refuses.
+func invalid(err error) error { return fmt.Errorf("%w: %w", ErrInvalid, err) }
 
 // lastOf leaves the last of those with the same key, in the order in which they stand.
 func lastOf[T any](list []T, key func(*T) string) []T {
@@ -191,29 +233,9 @@ func lastOf[T any](list []T, key func(*T) string) []T {
 	return out
 }
 
-// urgency orders lists of work: what is open by its due time, what has none after that, and what is done last, newest first.
-func urgency(open bool, due *time.Time, since time.Time) int64 {
-	const never = int64(1) << 50 // ms: beyond any date
-	switch {
-	case open && due != nil:
-		return due.UnixMilli()
-	case open:
-		return never
-	}
-	return 3*never - since.UnixMilli()
-}
-
 func btoi(b bool) int {
 	if b {
 		return 1
 	}
 	return 0
-}
-
-func works() []string {
-	return []string{WorkNew, WorkInProgress, WorkOnHold, WorkResolved, WorkClosed}
-}
-
-func resolutions() []string {
-	return []string{"", ResolvedTruePositive, ResolvedBenign, ResolvedFalsePositive, ResolvedDuplicate, ResolvedAccepted}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -13,41 +12,14 @@ import (
 	"github.com/palladium-guard/palladium/store"
 )
 
-// The states of verdicts and decisions. Proposed is of verdicts alone.
-const (
-	StateProposed = "proposed"
-	StatePending  = "pending"  // waits for approval
-	StateEnforced = "enforced" // in force until it expires
-	StateShadow   = "shadow"   // recorded, not enforced
-	StateRevoked  = "revoked"
-	StateExpired  = "expired"
-	StateRefused  = "refused" // by the second person
-)
-
-// Verdict is a decision about one account with its history.
-type Verdict struct {
-	palladium.Verdict
-	State          string     `json:"state"`
-	Decision       string     `json:"decision"`   // id of the decision that made it: one decision makes many verdicts
-	DecidedBy      string     `json:"decided_by"` // user id, or policy:REVISION
-	Automated      bool       `json:"automated"`
-	PolicyRevision string     `json:"policy_revision"`
-	Approval       string     `json:"approval"`
-	Explanation    string     `json:"explanation"`
-	RevokedAt      *time.Time `json:"revoked_at"`
-	RevokedBy      string     `json:"revoked_by"`
-	RevokeReason   string     `json:"revoke_reason"`
-	LedgerIndex    int64      `json:"ledger_index"` // -1 for none
-}
-
 // PutVerdicts stores verdicts by id in one transaction and raises the version. It gives the new version.
 func (s *Store) PutVerdicts(ctx context.Context, verdicts []Verdict) (version uint64, err error) {
 	if len(verdicts) == 0 {
 		return s.VerdictVersion(ctx)
 	}
-	for _, v := range verdicts {
-		if err := oneOf("state", v.State, states()); err != nil {
-			return 0, err
+	for i := range verdicts {
+		if err := verdicts[i].Check(); err != nil {
+			return 0, invalid(err)
 		}
 	}
 	verdicts = lastOf(verdicts, func(v *Verdict) string { return v.ID })
@@ -120,10 +92,7 @@ func (s *Store) VerdictsInForce(ctx context.Context, now time.Time) ([]palladium
 	var out []palladium.Verdict
 	var version uint64
 	err := s.db.View(ctx, func(tx *store.DB) (err error) {
-		t := store.Table[Verdict]{Name: "verdicts", Bind: func(c *store.Columns, v *Verdict) {
-			bindVerdict(c, &v.Verdict)
-			c.Text("state", &v.State)
-		}}
+		t := store.Table[Verdict]{Name: "verdicts", Bind: func(c *store.Columns, v *Verdict) { v.Brief(c) }}
 		all, err := t.All(ctx, tx, "WHERE state IN ('enforced', 'shadow') AND expires > ? ORDER BY account, id", now.UnixMilli())
 		if err != nil {
 			return err
@@ -185,13 +154,6 @@ func (s *Store) ListVerdicts(ctx context.Context, q VerdictQuery) ([]Verdict, st
 	return out, next, err
 }
 
-// InForce counts verdicts of one measure.
-type InForce struct {
-	Measure  palladium.Measure `json:"measure"`
-	Enforced int64             `json:"enforced"`
-	Shadow   int64             `json:"shadow"`
-}
-
 // CountInForce counts the verdicts in force at now by campaign and measure, mildest measure first.
 func (s *Store) CountInForce(ctx context.Context, campaigns []string, now time.Time) (map[string][]InForce, error) {
 	out := make(map[string][]InForce)
@@ -214,41 +176,12 @@ func (s *Store) CountInForce(ctx context.Context, campaigns []string, now time.T
 	return out, err
 }
 
-// Terms say how a measure is applied, as in palladium.Verdict.
-type Terms struct {
-	Delay           time.Duration `json:"delay,omitempty"`
-	TokensPerSecond float64       `json:"tokens_per_second,omitempty"`
-	Tokens          int64         `json:"tokens,omitempty"`
-	Model           string        `json:"model,omitempty"`
-}
-
-// Decision is one act about accounts of a campaign; its verdicts carry its id.
-type Decision struct {
-	ID        string            `json:"id"`
-	Revision  int64             `json:"revision"`
-	Campaign  string            `json:"campaign"`
-	Measure   palladium.Measure `json:"measure"`
-	Accounts  int               `json:"accounts"`
-	Reason    string            `json:"reason"` // code shown to the caller
-	Text      string            `json:"text"`   // in words that the account holder may read
-	By        string            `json:"by"`
-	Automated bool              `json:"automated"`
-	At        time.Time         `json:"at"`
-	Expires   time.Time         `json:"expires"`
-	State     string            `json:"state"`
-	Approval  string            `json:"approval"`
-	Seen      bool              `json:"seen"` // a person has looked at it
-	UndoneBy  string            `json:"undone_by"`
-	UndoneAt  *time.Time        `json:"undone_at"`
-	Terms
-}
-
 // PutDecision stores a decision: a new one when d.Revision is 0, else a change of that revision. It gives it as it is now.
 // A new one of a campaign keeps the campaign's evidence as it is now, see EvidenceAt. ErrConflict when the Revision is not
 // the stored one.
 func (s *Store) PutDecision(ctx context.Context, d Decision) (Decision, error) {
-	if err := oneOf("state", d.State, states()); err != nil {
-		return Decision{}, err
+	if err := d.Check(); err != nil {
+		return Decision{}, invalid(err)
 	}
 	var out Decision
 	err := s.db.Update(ctx, func(tx *store.DB) (err error) {
@@ -281,33 +214,10 @@ func (s *Store) ListDecisions(ctx context.Context, q DecisionQuery) ([]Decision,
 	return decisions().Page(ctx, s.db, w, newest("at"), q.Page)
 }
 
-// The states of approvals; they expire with StateExpired, and are refused with StateRefused.
-const (
-	ApprovalOpen     = "open"
-	ApprovalApproved = "approved"
-)
-
-// Approval is what waits for a second person.
-type Approval struct {
-	ID          string          `json:"id"`
-	Revision    int64           `json:"revision"`
-	Kind        string          `json:"kind"`    // decision, policy or allow
-	Subject     string          `json:"subject"` // such as decision:ID
-	Request     json.RawMessage `json:"request"`
-	RequestedBy string          `json:"requested_by"`
-	Reason      string          `json:"reason"`
-	At          time.Time       `json:"at"`
-	Expires     time.Time       `json:"expires"`
-	State       string          `json:"state"`
-	DecidedBy   string          `json:"decided_by"`
-	DecidedAt   *time.Time      `json:"decided_at"`
-	Comment     string          `json:"comment"`
-}
-
 // PutApproval stores an approval as PutDecision does a decision.
 func (s *Store) PutApproval(ctx context.Context, a Approval) (Approval, error) {
-	if err := oneOf("state", a.State, []string{ApprovalOpen, ApprovalApproved, StateRefused, StateExpired}); err != nil {
-		return Approval{}, err
+	if err := a.Check(); err != nil {
+		return Approval{}, invalid(err)
 	}
 	return approvals().Put(ctx, s.db, &a, a.ID, &a.Revision)
 }
@@ -322,10 +232,6 @@ func (s *Store) ListApprovals(ctx context.Context, states []string, p Page) ([]A
 	var w store.Where
 	store.In(&w, "state", states)
 	return approvals().Page(ctx, s.db, w, newest("at"), p)
-}
-
-func states() []string {
-	return []string{StateProposed, StatePending, StateEnforced, StateShadow, StateRevoked, StateExpired, StateRefused}
 }
 
 // tally adds n verdicts to the count of their measure, keeping the mildest measure first.
@@ -349,81 +255,4 @@ func tally(all []InForce, m palladium.Measure, state string, n int64) []InForce 
 func shadowed(v Verdict, err error) (Verdict, error) {
 	v.Shadow = v.State == StateShadow
 	return v, err
-}
-
-// bindVerdict ties what gateways need.
-func bindVerdict(c *store.Columns, v *palladium.Verdict) {
-	c.Key("id", &v.ID)
-	c.Key("account", &v.Account)
-	c.Ref("campaign", &v.Campaign)
-	store.Named(c, "stage", &v.Stage)
-	store.Named(c, "measure", &v.Measure)
-	c.Text("reason", &v.Reason)
-	c.Time("issued", &v.Issued)
-	c.Time("expires", &v.Expires)
-	c.Ref("appeal", &v.Appeal)
-	store.Int(c, "delay", &v.Delay)
-	c.Float("tokens_per_second", &v.TokensPerSecond)
-	store.Int(c, "tokens", &v.Tokens)
-	c.Text("model", &v.Model)
-}
-
-func verdictTable() store.Table[Verdict] {
-	return store.Table[Verdict]{Name: "verdicts", Bind: func(c *store.Columns, v *Verdict) {
-		bindVerdict(c, &v.Verdict)
-		c.Text("state", &v.State)
-		c.Ref("decision", &v.Decision)
-		c.Ref("decided_by", &v.DecidedBy)
-		c.Bool("automated", &v.Automated)
-		c.Text("policy_revision", &v.PolicyRevision)
-		c.Ref("approval", &v.Approval)
-		c.Text("explanation", &v.Explanation)
-		c.Maybe("revoked_at", &v.RevokedAt)
-		c.Ref("revoked_by", &v.RevokedBy)
-		c.Text("revoke_reason", &v.RevokeReason)
-		store.Int(c, "ledger_index", &v.LedgerIndex)
-	}}
-}
-
-func decisions() store.Table[Decision] {
-	return store.Table[Decision]{Name: "decisions", Bind: func(c *store.Columns, v *Decision) {
-		c.Key("id", &v.ID)
-		store.Int(c, "revision", &v.Revision)
-		c.Ref("campaign", &v.Campaign)
-		store.Named(c, "measure", &v.Measure)
-		store.Int(c, "accounts", &v.Accounts)
-		c.Text("reason", &v.Reason)
-		c.Text("says", &v.Text)
-		c.Ref("decided_by", &v.By)
-		c.Bool("automated", &v.Automated)
-		c.Time("at", &v.At)
-		c.Time("expires", &v.Expires)
-		c.Text("state", &v.State)
-		c.Ref("approval", &v.Approval)
-		c.Bool("seen", &v.Seen)
-		c.Ref("undone_by", &v.UndoneBy)
-		c.Maybe("undone_at", &v.UndoneAt)
-		store.Int(c, "delay", &v.Delay)
-		c.Float("tokens_per_second", &v.TokensPerSecond)
-		store.Int(c, "tokens", &v.Tokens)
-		c.Text("model", &v.Model)
-	}}
-}
-
-func approvals() store.Table[Approval] {
-	return store.Table[Approval]{Name: "approvals", Bind: func(c *store.Columns, v *Approval) {
-		c.Key("id", &v.ID)
-		store.Int(c, "revision", &v.Revision)
-		c.Text("kind", &v.Kind)
-		c.Ref("subject", &v.Subject)
-		c.Raw("request", &v.Request)
-		c.Ref("requested_by", &v.RequestedBy)
-		c.Text("reason", &v.Reason)
-		c.Time("at", &v.At)
-		c.Time("expires", &v.Expires)
-		c.Text("state", &v.State)
-		c.Ref("decided_by", &v.DecidedBy)
-		c.Maybe("decided_at", &v.DecidedAt)
-		c.Text("comment", &v.Comment)
-	}}
 }

@@ -2,25 +2,11 @@ package catalog
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"time"
 
 	"github.com/palladium-guard/palladium/store"
 )
-
-// Event is a line of the history of everything. Seq rises by one from event to event, without gaps, in the order in which
-// they became visible.
-type Event struct {
-	Seq         int64           `json:"seq"`
-	At          time.Time       `json:"at"`
-	Actor       string          `json:"actor"`          // user id, policy:REVISION, token:ID or system
-	Kind        string          `json:"kind"`           // such as decision.made
-	Subject     string          `json:"subject"`        // kind:ID of what it is about
-	Refs        []string        `json:"refs,omitempty"` // further subjects in whose history it stands, such as campaign:ID
-	Data        json.RawMessage `json:"data"`
-	LedgerIndex int64           `json:"ledger_index"` // -1 for none
-}
 
 // Append stores events in one transaction and sets their Seq.
 func (s *Store) Append(ctx context.Context, events ...*Event) error {
@@ -48,7 +34,7 @@ func (s *Store) Append(ctx context.Context, events ...*Event) error {
 		}
 		t := store.Table[eventRef]{Name: "event_refs", Bind: func(c *store.Columns, v *eventRef) {
 			c.Key("subject", &v.subject)
-			store.Int(c, "seq", &v.seq)
+			c.Value("seq", &v.seq)
 		}}
 		return t.Insert(ctx, tx, refs...)
 	})
@@ -81,18 +67,6 @@ func (s *Store) ListEvents(ctx context.Context, q EventQuery) ([]Event, string, 
 	store.In(&w, "kind", q.Kind)
 	w.Equal("actor", q.Actor)
 	return eventTable().Page(ctx, s.db, w, store.Order{Name: "events", ID: "seq", Kind: "i", Desc: true}, q.Page)
-}
-
-// Delivery is one event on its way to one sink. A sink gets an event once: (Sink, Event) is unique.
-type Delivery struct {
-	ID        string     `json:"id"`
-	Sink      string     `json:"sink"`
-	Event     string     `json:"event"` // what is told: an event's number, or a key of the notifier's own
-	Attempts  int        `json:"attempts"`
-	Next      time.Time  `json:"next"` // not before
-	Done      *time.Time `json:"done"`
-	Dead      bool       `json:"dead"` // given up
-	LastError string     `json:"last_error"`
 }
 
 // AddDeliveries stores those that are not there yet, by Sink and Event, and says how many they were.
@@ -171,30 +145,4 @@ func (s *Store) SetMark(ctx context.Context, name string, value int64) error {
 type eventRef struct {
 	subject string
 	seq     int64
-}
-
-func eventTable() store.Table[Event] {
-	return store.Table[Event]{Name: "events", Bind: func(c *store.Columns, v *Event) {
-		store.Int(c, "seq", &v.Seq)
-		c.Time("at", &v.At)
-		c.Text("actor", &v.Actor)
-		c.Text("kind", &v.Kind)
-		c.Text("subject", &v.Subject)
-		store.List(c, "refs", &v.Refs)
-		c.Raw("data", &v.Data)
-		store.Int(c, "ledger_index", &v.LedgerIndex)
-	}}
-}
-
-func deliveries() store.Table[Delivery] {
-	return store.Table[Delivery]{Name: "deliveries", Bind: func(c *store.Columns, v *Delivery) {
-		c.Key("id", &v.ID)
-		c.Key("sink", &v.Sink)
-		c.Key("event", &v.Event)
-		store.Int(c, "attempts", &v.Attempts)
-		c.Time("next", &v.Next)
-		c.Maybe("done", &v.Done)
-		c.Bool("dead", &v.Dead)
-		c.Text("last_error", &v.LastError)
-	}}
 }

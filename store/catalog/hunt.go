@@ -6,19 +6,12 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
 
-	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/store"
 )
 
-// maxFilters and maxValues bound what one hunt asks.
-const (
-	maxFilters = 20
-	maxValues  = 100
-)
+// maxFilters bounds what one hunt asks.
+const maxFilters = 20
 
 // Hunt gives the accounts that q selects. ErrInvalid names what is wrong with a filter.
 func (s *Store) Hunt(ctx context.Context, q HuntQuery) ([]Account, string, error) {
@@ -50,15 +43,6 @@ func (s *Store) CountHunt(ctx context.Context, q HuntQuery) (int64, error) {
 		return 0, err
 	}
 	return accountTable().Count(ctx, s.db, w)
-}
-
-// Pivot is a value that accounts have in common.
-type Pivot struct {
-	Value     string           `json:"value"`
-	Family    palladium.Family `json:"family,omitempty"` // of a token
-	Accounts  int64            `json:"accounts"`
-	Exchanges int64            `json:"exchanges"` // of these accounts
-	Output    int64            `json:"output"`
 }
 
 // textFields are the filters' text fields that are columns of accounts.
@@ -108,103 +92,15 @@ func (q *HuntQuery) where() (w store.Where, err error) {
 		like := store.Like(q.Text)
 		w.And("(id >= ? AND id < ? OR lower(organization) LIKE ? ESCAPE '!' OR lower(email_domain) LIKE ? ESCAPE '!')", q.Text, q.Text+"\U0010FFFF", like, like)
 	}
-	for i := range q.Filters {
-		if err := q.Filters[i].add(&w); err != nil {
-			return w, fmt.Errorf("%w: filter %d, %s %s: %w", ErrInvalid, i+1, store.Cut(q.Filters[i].Field, 40), store.Cut(q.Filters[i].Op, 40), err)
-		}
+	fields := map[string]store.Field{
+		"created": {Column: "created", Kind: 't'}, "first": {Column: "first", Kind: 't'}, "last": {Column: "last", Kind: 't'},
+		"exchanges": {Column: "exchanges", Kind: 'i'}, "output": {Column: "tokens_output", Kind: 'i'},
+		"campaign": {Column: "campaign", Kind: 's', Within: "id IN (SELECT account FROM members WHERE %s)"},
+		"token":    {Column: "token", Kind: 's', Within: "id IN (SELECT account FROM links WHERE %s)"},
+		"family":   {Column: "family", Kind: 's', Within: "id IN (SELECT account FROM links WHERE %s)"},
 	}
-	return w, nil
-}
-
-// add adds the filter's condition.
-func (f *Filter) add(w *store.Where) error {
-	if len(f.Values) == 0 || len(f.Values) > maxValues || f.Op != "in" && len(f.Values) != 1 {
-		return fmt.Errorf("give one value, or for in up to %d", maxValues)
+	for _, name := range textFields() {
+		fields[name] = store.Field{Column: name, Kind: 's'}
 	}
-	switch f.Field {
-	case "created", "first", "last":
-		return f.compare(w, f.Field, func(s string) (any, error) {
-			t, err := time.Parse(time.RFC3339, s)
-			if err != nil {
-				return nil, fmt.Errorf("write a time such as 2026-05-04T00:00:00Z")
-			}
-			return t.UnixMilli(), nil
-		})
-	case "exchanges", "output":
-		column := map[string]string{"exchanges": "exchanges", "output": "tokens_output"}[f.Field]
-		return f.compare(w, column, func(s string) (any, error) {
-			n, err := strconv.ParseInt(s, 10, 64)
-			if err != nil {
-				return nil, fmt.Errorf("write a whole number")
-			}
-			return n, nil
-		})
-	case "campaign":
-		return f.within(w, "members", "campaign")
-	case "token", "family":
-		return f.within(w, "links", f.Field)
-	}
-	if !slices.Contains(textFields(), f.Field) {
-		return fmt.Errorf("there is no such field")
-	}
-	cond, args, err := f.text(f.Field)
-	if err == nil {
-		w.And(cond, args...)
-	}
-	return err
-}
-
-// compare adds a condition on a column that is ordered.
-func (f *Filter) compare(w *store.Where, column string, read func(string) (any, error)) error {
-	args := make([]any, len(f.Values))
-	for i, v := range f.Values {
-		var err error
-		if args[i], err = read(v); err != nil {
-			return err
-		}
-	}
-	ops := map[string]string{"is": "=", "not": "<>", "from": ">=", "to": "<"}
-	switch op := ops[f.Op]; {
-	case f.Op == "in":
-		w.And(column+" IN (?"+strings.Repeat(", ?", len(args)-1)+")", args...)
-	case op != "":
-		w.And(column+" "+op+" ?", args...)
-	default:
-		return fmt.Errorf("the operators are is, not, in, from, to")
-	}
-	return nil
-}
-
-// text gives a condition on a text column.
-func (f *Filter) text(column string) (string, []any, error) {
-	args := make([]any, len(f.Values))
-	for i, v := range f.Values {
-		args[i] = v
-	}
-	switch f.Op {
-	case "is":
-		return column + " = ?", args, nil
-	case "not":
-		return column + " <> ?", args, nil
-	case "in":
-		return column + " IN (?" + strings.Repeat(", ?", len(args)-1) + ")", args, nil
-	case "begins":
-		return column + " >= ? AND " + column + " < ?", []any{f.Values[0], f.Values[0] + "\U0010FFFF"}, nil
-	case "has":
-		return "lower(" + column + ") LIKE ? ESCAPE '!'", []any{store.Like(f.Values[0])}, nil
-	}
-	return "", nil, fmt.Errorf("the operators are is, not, in, begins, has")
-}
-
-// within adds a condition on what is kept of an account in another table.
-func (f *Filter) within(w *store.Where, table, column string) error {
-	g, in := *f, "IN"
-	if f.Op == "not" {
-		g.Op, in = "is", "NOT IN"
-	}
-	cond, args, err := g.text(column)
-	if err == nil {
-		w.And("id "+in+" (SELECT account FROM "+table+" WHERE "+cond+")", args...)
-	}
-	return err
+	return w, w.Filter(fields, q.Filters)
 }

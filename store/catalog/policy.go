@@ -10,57 +10,38 @@ import (
 	"github.com/palladium-guard/palladium/store"
 )
 
-// The kinds of policy.
-const (
-	PolicyJudge       = "judge"
-	PolicyEnforcement = "enforcement"
-)
-
-// Policy is a version of a policy. Its text does not change.
-type Policy struct {
-	ID          string     `json:"id"`
-	Kind        string     `json:"kind"`
-	Revision    string     `json:"revision"` // as the text names it
-	Text        string     `json:"text"`     // empty in lists
-	Author      string     `json:"author"`
-	At          time.Time  `json:"at"`
-	Active      bool       `json:"active"`
-	ActivatedBy string     `json:"activated_by"`
-	ActivatedAt *time.Time `json:"activated_at"` // the last time
-}
-
 // AddPolicy stores a version that is not in use; ErrConflict when its id is taken.
 func (s *Store) AddPolicy(ctx context.Context, p Policy) error {
-	if err := oneOf("kind", p.Kind, []string{PolicyJudge, PolicyEnforcement}); err != nil {
-		return err
+	if err := p.Check(); err != nil {
+		return invalid(err)
 	}
 	p.Active, p.ActivatedBy, p.ActivatedAt = false, "", nil
-	return s.db.Update(ctx, func(tx *store.DB) error { return policies(true).Insert(ctx, tx, p) })
+	return s.db.Update(ctx, func(tx *store.DB) error { return policies().Insert(ctx, tx, p) })
 }
 
 // GetPolicy gives one version with its text.
 func (s *Store) GetPolicy(ctx context.Context, id string) (Policy, error) {
-	return policies(true).Get(ctx, s.db, "WHERE id = ?", id)
+	return policies().Get(ctx, s.db, "WHERE id = ?", id)
 }
 
 // ActivePolicy gives the version of a kind that is in use, with its text; ErrNotFound when there is none.
 func (s *Store) ActivePolicy(ctx context.Context, kind string) (Policy, error) {
-	return policies(true).Get(ctx, s.db, "WHERE kind = ? AND active = TRUE", kind)
+	return policies().Get(ctx, s.db, "WHERE kind = ? AND active = TRUE", kind)
 }
 
 // ActivatePolicy puts a version in use in place of the one before of its kind, and gives it as it is now.
 func (s *Store) ActivatePolicy(ctx context.Context, id, by string, at time.Time) (Policy, error) {
 	var out Policy
 	err := s.db.Update(ctx, func(tx *store.DB) (err error) {
-		if out, err = policies(true).Get(ctx, tx, "WHERE id = ?", id); err != nil {
+		if out, err = policies().Get(ctx, tx, "WHERE id = ?", id); err != nil {
 			return err
 		}
 		if _, err = tx.Exec(ctx, "UPDATE policies SET active = FALSE WHERE kind = ? AND active = TRUE", out.Kind); err != nil {
 			return err
 		}
 		out.Active, out.ActivatedBy, out.ActivatedAt = true, by, &at
-		if _, err = policies(true).Set(ctx, tx, out, "id = ?", id); err == nil {
-			out, err = policies(true).Get(ctx, tx, "WHERE id = ?", id)
+		if _, err = policies().Set(ctx, tx, out, "id = ?", id); err == nil {
+			out, err = policies().Get(ctx, tx, "WHERE id = ?", id)
 		}
 		return err
 	})
@@ -71,46 +52,19 @@ func (s *Store) ActivatePolicy(ctx context.Context, id, by string, at time.Time)
 func (s *Store) ListPolicies(ctx context.Context, kind string, p Page) ([]Policy, string, error) {
 	var w store.Where
 	w.Equal("kind", kind)
-	return policies(false).Page(ctx, s.db, w, newest("at"), p)
-}
-
-// Figures are counts of what people and policy did.
-type Figures struct {
-	Verdicts          map[string]int64 // by state
-	InForce           []InForce        // by measure, mildest first, at the time asked for
-	AppealsOpen       int64
-	AppealsOverdue    int64
-	AppealsDecided    int64
-	AppealsOverturned int64
-	AppealMedian      time.Duration // from appeal to decision; 0 when none was decided
-	ExpiredUnreviewed int64         // automated decisions that expired without a person having looked
-	Outcomes          []Outcome
-	CampaignsListed   int64 // that the detector lists now, linked groups not among them
-	LinkedListed      int64
-	ReportFrom        *time.Time // window and counts of the newest report; nil when there was none
-	ReportTo          *time.Time
-	ReportExchanges   int64
-	ReportAccounts    int64
-	ReportRejected    int64
-}
-
-// Outcome counts campaigns that people resolved, by the highest stage they had.
-type Outcome struct {
-	Peak       palladium.Stage
-	Resolution string
-	Campaigns  int64
+	return briefPolicies().Page(ctx, s.db, w, newest("at"), p)
 }
 
 // Figures counts at now.
 func (s *Store) Figures(ctx context.Context, now time.Time) (Figures, error) {
 	f := Figures{Verdicts: make(map[string]int64)}
 	err := s.db.View(ctx, func(tx *store.DB) error {
-		return errors.Join(f.verdicts(ctx, tx, now), f.appeals(ctx, tx, now), f.campaigns(ctx, tx))
+		return errors.Join(countVerdicts(ctx, tx, &f, now), countAppeals(ctx, tx, &f, now), countCampaigns(ctx, tx, &f))
 	})
 	return f, err
 }
 
-func (f *Figures) verdicts(ctx context.Context, tx *store.DB, now time.Time) error {
+func countVerdicts(ctx context.Context, tx *store.DB, f *Figures, now time.Time) error {
 	if err := tx.Each(ctx, "SELECT state, count(*) FROM verdicts GROUP BY state", nil, func(rows *sql.Rows) error {
 		var state string
 		var n int64
@@ -130,7 +84,7 @@ func (f *Figures) verdicts(ctx context.Context, tx *store.DB, now time.Time) err
 	})
 }
 
-func (f *Figures) appeals(ctx context.Context, tx *store.DB, now time.Time) error {
+func countAppeals(ctx context.Context, tx *store.DB, f *Figures, now time.Time) error {
 	if err := tx.Row(ctx, `SELECT count(*), coalesce(sum(CASE WHEN due < ? THEN 1 ELSE 0 END), 0) FROM appeals WHERE state IN ('open', 'in_review')`,
 		[]any{now.UnixMilli()}, &f.AppealsOpen, &f.AppealsOverdue); err != nil {
 		return err
@@ -150,7 +104,7 @@ func (f *Figures) appeals(ctx context.Context, tx *store.DB, now time.Time) erro
 	return tx.Row(ctx, "SELECT count(*) FROM decisions WHERE state = 'expired' AND automated = TRUE AND seen = FALSE", nil, &f.ExpiredUnreviewed)
 }
 
-func (f *Figures) campaigns(ctx context.Context, tx *store.DB) error {
+func countCampaigns(ctx context.Context, tx *store.DB, f *Figures) error {
 	if err := tx.Each(ctx, `SELECT peak, resolution, count(*) FROM campaigns WHERE resolution <> '' GROUP BY peak, resolution ORDER BY peak, resolution`, nil, func(rows *sql.Rows) error {
 		var o Outcome
 		err := rows.Scan(&o.Peak, &o.Resolution, &o.Campaigns)
@@ -177,20 +131,4 @@ func (f *Figures) campaigns(ctx context.Context, tx *store.DB) error {
 		f.ReportFrom, f.ReportTo = &a, &b
 	}
 	return nil
-}
-
-func policies(whole bool) store.Table[Policy] {
-	return store.Table[Policy]{Name: "policies", Bind: func(c *store.Columns, v *Policy) {
-		c.Key("id", &v.ID)
-		c.Text("kind", &v.Kind)
-		c.Text("revision", &v.Revision)
-		if whole {
-			c.Text("says", &v.Text)
-		}
-		c.Ref("author", &v.Author)
-		c.Time("at", &v.At)
-		c.Bool("active", &v.Active)
-		c.Ref("activated_by", &v.ActivatedBy)
-		c.Maybe("activated_at", &v.ActivatedAt)
-	}}
 }

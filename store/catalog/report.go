@@ -5,43 +5,27 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 	"time"
-
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/internal/digest"
 	"github.com/palladium-guard/palladium/store"
+	"github.com/palladium-guard/palladium/store/catalog/record"
 )
 
-// ReportChanges says what a report changed.
-type ReportChanges struct {
-	Found  []string // campaigns that were not known before, linked groups not among them
-	Staged []Staged // campaigns whose stage changed
-	Gone   []string // campaigns and linked groups that the report no longer lists
-	Wrote  int      // campaigns and linked groups of which anything was written
-}
-
-// Staged is a change of stage.
-type Staged struct {
-	ID       string
-	From, To palladium.Stage
-}
-
-// stored is a campaign's row as it is written.
-type stored struct {
+// found is a campaign's row as a report writes it.
+type found struct {
 	Campaign
-	digest string
+	digest string // of what the detector said: its row in details
 }
 
-func storedCampaigns() store.Table[stored] {
-	return store.Table[stored]{Name: "campaigns", Bind: func(c *store.Columns, v *stored) {
-		bindCampaign(c, &v.Campaign)
+func foundTable() store.Table[found] {
+	return store.Table[found]{Name: "campaigns", Bind: func(c *store.Columns, v *found) {
+		v.Campaign.Bind(c)
 		c.Ref("detail", &v.digest)
 		c.Derived("urgency", func() any {
-			return urgency(v.State != WorkResolved && v.State != WorkClosed, v.Deadline, v.Updated)
+			return record.Urgency(v.State != WorkResolved && v.State != WorkClosed, v.Deadline, v.Updated)
 		})
 	}}
 }
@@ -50,79 +34,176 @@ func storedCampaigns() store.Table[stored] {
 type prior struct {
 	digest string
 	stage  palladium.Stage
+	peak   palladium.Stage
+	trend  float64
 	gone   bool
 }
 
 // PutReport stores what the detector says now, in one transaction: campaigns and linked groups with their members and links.
 // What people did with them stays; those that are not in r stay too, with Gone set. What did not change since the report
-// before costs a comparison of hashes. It appends the events campaign.found, campaign.staged and campaign.gone.
+// before costs a comparison of hashes. It appends the events campaign.found, campaign.staged, campaign.gone and campaign.back.
+// Members whose id the catalog cannot hold (longer than 1000 bytes, not UTF-8, with a NUL) stand in WholeCampaign alone.
 func (s *Store) PutReport(ctx context.Context, r *palladium.Report) (ReportChanges, error) {
-	said := make([]stored, 0, len(r.Campaigns)+len(r.Linked))
+	said := make([]found, 0, len(r.Campaigns)+len(r.Linked))
 	for i := range r.Campaigns {
-		said = append(said, stored{Campaign{Campaign: r.Campaigns[i]}, digest.Of(&r.Campaigns[i])})
+		said = append(said, found{Campaign{Campaign: r.Campaigns[i]}, digest.Of(&r.Campaigns[i])})
 	}
 	for i := range r.Linked {
-		said = append(said, linked(&r.Linked[i]))
+		said = append(said, found{record.Linked(&r.Linked[i]), digest.Of(&r.Linked[i])})
 	}
-	var out ReportChanges
+	for i := range said {
+		c := &said[i]
+		c.Size, c.Risk, c.Trend = len(c.Accounts), record.Risk(&c.Campaign.Campaign), record.Trend(c.Detail, r.Window.To)
+	}
+	var w *reporting
 	err := s.db.Update(ctx, func(tx *store.DB) error {
-		out = ReportChanges{}
 		known, err := priors(ctx, tx)
 		if err != nil {
 			return err
 		}
-		now := time.Now().UTC()
-		var events []*Event
-		tell := func(kind, id string, data any) error {
-			text, err := json.Marshal(data)
-			events = append(events, &Event{At: now, Actor: "system", Kind: kind, Subject: "campaign:" + id, Data: text, LedgerIndex: -1})
+		w = &reporting{s: s.bound(tx), now: time.Now().UTC(), known: known}
+		if err := w.take(ctx, said); err != nil {
 			return err
 		}
-		listed := make(map[string]bool, len(said))
-		for i := range said {
-			c := said[i]
-			listed[c.ID] = true
-			was, old := known[c.ID]
-			if old && was.digest == c.digest && !was.gone {
-				continue
-			}
-			out.Wrote++
-			if err := writeCampaign(ctx, tx, &c, old, now); err != nil {
-				return err
-			}
-			if !old && c.Stage != palladium.StageLinked {
-				out.Found = append(out.Found, c.ID)
-				err = tell("campaign.found", c.ID, map[string]any{"stage": c.Stage, "accounts": len(c.Accounts)})
-			} else if old && was.stage != c.Stage {
-				out.Staged = append(out.Staged, Staged{c.ID, was.stage, c.Stage})
-				err = tell("campaign.staged", c.ID, map[string]any{"from": was.stage, "to": c.Stage, "accounts": len(c.Accounts)})
-			}
-			if err != nil {
-				return err
-			}
+		if err := w.leave(ctx, said); err != nil {
+			return err
 		}
-		for id, was := range known {
-			if !listed[id] && !was.gone {
-				out.Gone = append(out.Gone, id)
-			}
+		if err := noteReport(ctx, tx, r); err != nil {
+			return err
 		}
-		slices.Sort(out.Gone)
-		for _, id := range out.Gone {
-			if _, err := tx.Exec(ctx, "UPDATE campaigns SET gone = ?, updated = ? WHERE id = ?", now.UnixMilli(), now.UnixMilli(), id); err != nil {
-				return err
-			}
-			if err := tell("campaign.gone", id, map[string]any{"stage": known[id].stage}); err != nil {
-				return err
-			}
-		}
-		return errorsOf(noteReport(ctx, tx, r), s.bound(tx).Append(ctx, events...))
+		return w.s.Append(ctx, w.events...)
 	})
-	return out, err
+	if err != nil {
+		return ReportChanges{}, err
+	}
+	return w.out, nil
 }
 
-func errorsOf(errs ...error) error {
-	for _, err := range errs {
+// reporting is one PutReport under way.
+type reporting struct {
+	s      *Store
+	now    time.Time
+	known  map[string]prior
+	events []*Event
+	out    ReportChanges
+}
+
+func (w *reporting) tell(kind, id string, data map[string]any) {
+	text, _ := json.Marshal(data) // words and numbers: it cannot fail
+	w.events = append(w.events, &Event{At: w.now, Actor: "system", Kind: kind, Subject: "campaign:" + id, Data: text, LedgerIndex: -1})
+}
+
+// take writes the campaigns of which anything is new.
+func (w *reporting) take(ctx context.Context, said []found) error {
+	tx := w.s.db
+	var changed, fresh []found
+	for i := range said {
+		c := said[i]
+		was, old := w.known[c.ID]
+		c.Peak, c.Updated, c.Revision, c.State = c.Stage, w.now, 1, WorkNew
+		if old && record.Rank(was.peak) > record.Rank(c.Stage) {
+			c.Peak = was.peak
+		}
+		switch {
+		case !old && c.Stage != palladium.StageLinked:
+			w.out.Found = append(w.out.Found, c.ID)
+			w.tell("campaign.found", c.ID, map[string]any{"stage": c.Stage, "accounts": len(c.Accounts)})
+		case old && was.stage != c.Stage:
+			w.out.Staged = append(w.out.Staged, Staged{ID: c.ID, From: was.stage, To: c.Stage})
+			w.tell("campaign.staged", c.ID, map[string]any{"from": was.stage, "to": c.Stage, "accounts": len(c.Accounts)})
+		case old && was.gone:
+			w.tell("campaign.back", c.ID, map[string]any{"stage": c.Stage})
+		}
+		switch {
+		case !old:
+			fresh = append(fresh, c)
+		case was.digest != c.digest || was.gone:
+			changed = append(changed, c)
+		case was.trend != c.Trend:
+			if _, err := tx.Exec(ctx, "UPDATE campaigns SET trend = ? WHERE id = ?", c.Trend, c.ID); err != nil {
+				return err
+			}
+		}
+	}
+	w.out.Wrote = len(fresh) + len(changed)
+	if err := foundTable().Upsert(ctx, tx, "id", slices.Concat(fresh, changed), "revision", "state", "resolution", "assignee", "deadline", "labels", "urgency"); err != nil {
+		return err
+	}
+	for _, c := range changed {
+		if _, err := tx.Exec(ctx, `DELETE FROM details WHERE campaign = ? AND digest <> ? AND NOT EXISTS
+			(SELECT 1 FROM decisions d WHERE d.detail = details.digest AND d.detail <> '')`, c.ID, c.digest); err != nil {
+			return err
+		}
+	}
+	var people []Membership
+	var links []heldLink
+	for _, c := range slices.Concat(fresh, changed) {
+		_, old := w.known[c.ID]
+		m, err := changedMembers(ctx, tx, &c.Campaign.Campaign, old)
 		if err != nil {
+			return err
+		}
+		l, err := changedLinks(ctx, tx, &c.Campaign.Campaign, old)
+		if err != nil {
+			return err
+		}
+		people, links = append(people, m...), append(links, l...)
+	}
+	if err := w.details(ctx, slices.Concat(fresh, changed)); err != nil {
+		return err
+	}
+	if err := members().Upsert(ctx, tx, "campaign,account", people); err != nil {
+		return err
+	}
+	if err := linkTable().Upsert(ctx, tx, "campaign,family,token,account", links); err != nil {
+		return err
+	}
+	return countAccounts(ctx, tx, people)
+}
+
+// details writes what the detector said whole, a few at a time.
+func (w *reporting) details(ctx context.Context, list []found) error {
+	type detail struct {
+		digest, campaign string
+		data             []byte
+	}
+	t := store.Table[detail]{Name: "details", Bind: func(c *store.Columns, v *detail) {
+		c.Key("digest", &v.digest)
+		c.Key("campaign", &v.campaign)
+		c.Value("data", &v.data)
+	}}
+	for part := range slices.Chunk(list, 64) {
+		rows := make([]detail, len(part))
+		for i := range part {
+			c := &part[i]
+			text, err := json.Marshal(&c.Campaign.Campaign)
+			if err != nil {
+				return fmt.Errorf("write campaign %s: %w", c.ID, err)
+			}
+			rows[i] = detail{c.digest, c.ID, w.s.zip.EncodeAll(text, nil)}
+		}
+		if _, err := t.Save(ctx, w.s.db, "ON CONFLICT (digest) DO NOTHING", rows...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leave marks the campaigns that the report no longer lists.
+func (w *reporting) leave(ctx context.Context, said []found) error {
+	listed := make(map[string]bool, len(said))
+	for i := range said {
+		listed[said[i].ID] = true
+	}
+	for id, was := range w.known {
+		if !listed[id] && !was.gone {
+			w.out.Gone = append(w.out.Gone, id)
+		}
+	}
+	slices.Sort(w.out.Gone)
+	for _, id := range w.out.Gone {
+		w.tell("campaign.gone", id, map[string]any{"stage": w.known[id].stage})
+		if _, err := w.s.db.Exec(ctx, "UPDATE campaigns SET gone = ?, updated = ? WHERE id = ?", w.now.UnixMilli(), w.now.UnixMilli(), id); err != nil {
 			return err
 		}
 	}
@@ -135,132 +216,42 @@ func noteReport(ctx context.Context, tx *store.DB, r *palladium.Report) error {
 	if !r.Window.To.IsZero() {
 		from, to = r.Window.From.UnixMilli(), r.Window.To.UnixMilli()
 	}
-	for name, v := range map[string]int64{"report:from": from, "report:to": to, "report:exchanges": r.Counts.Exchanges, "report:accounts": r.Counts.Accounts,
-		"report:rejected": r.Counts.Rejected} {
-		if err := setNumber(ctx, tx, name, v); err != nil {
+	for _, n := range []struct {
+		name  string
+		value int64
+	}{{"from", from}, {"to", to}, {"exchanges", r.Counts.Exchanges}, {"accounts", r.Counts.Accounts}, {"rejected", r.Counts.Rejected}} {
+		if err := setNumber(ctx, tx, "report:"+n.name, n.value); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func linked(l *palladium.Linked) stored {
-	c := palladium.Campaign{ID: l.ID, Stage: palladium.StageLinked, OperatorP: 1, ExtractionP: 1, Accounts: l.Accounts, Detail: l.Detail}
-	out := Campaign{WhyNot: l.WhyNotExtraction}
-	if l.Detail != nil {
-		out.Features = l.Detail.Features
-		for i := range l.Detail.Members {
-			m := &l.Detail.Members[i]
-			c.Exchanges += m.Exchanges
-			c.Tokens.Input, c.Tokens.Output, c.Tokens.Reasoning = c.Tokens.Input+m.Tokens.Input, c.Tokens.Output+m.Tokens.Output, c.Tokens.Reasoning+m.Tokens.Reasoning
-			if c.First.IsZero() || !m.First.IsZero() && m.First.Before(c.First) {
-				c.First = m.First
-			}
-			if m.Last.After(c.Last) {
-				c.Last = m.Last
-			}
-		}
-	}
-	out.Campaign = c
-	return stored{out, digest.Of(l)}
-}
-
 func priors(ctx context.Context, tx *store.DB) (map[string]prior, error) {
 	out := map[string]prior{}
-	err := tx.Each(ctx, "SELECT id, detail, stage, gone IS NOT NULL FROM campaigns", nil, func(rows *sql.Rows) error {
+	err := tx.Each(ctx, "SELECT id, detail, stage, peak, trend, gone IS NOT NULL FROM campaigns", nil, func(rows *sql.Rows) error {
 		var id string
 		var p prior
-		err := rows.Scan(&id, &p.digest, &p.stage, &p.gone)
+		err := rows.Scan(&id, &p.digest, &p.stage, &p.peak, &p.trend, &p.gone)
 		out[id] = p
 		return err
 	})
 	return out, err
 }
 
-// writeCampaign writes all that the detector says of one campaign.
-func writeCampaign(ctx context.Context, tx *store.DB, c *stored, old bool, now time.Time) error {
-	c.Size, c.Updated, c.Peak = len(c.Accounts), now, c.Stage
-	c.Risk, c.Trend = risk(&c.Campaign), trend(c.Detail)
-	if old {
-		was, err := storedCampaigns().Get(ctx, tx, "WHERE id = ?", c.ID)
-		if err != nil {
-			return err
-		}
-		c.Revision, c.State, c.Resolution, c.Assignee, c.Deadline, c.Labels = was.Revision, was.State, was.Resolution, was.Assignee, was.Deadline, was.Labels
-		if stageRank(was.Peak) > stageRank(c.Stage) {
-			c.Peak = was.Peak
-		}
-	} else {
-		c.Revision, c.State, c.Labels = 1, WorkNew, []string{}
-	}
-	whole := c.Campaign.Campaign
-	if err := storedCampaigns().Upsert(ctx, tx, "id", []stored{*c}); err != nil {
-		return err
-	}
-	data, err := packed(&whole)
-	if err != nil {
-		return err
-	}
-	if _, err := tx.Exec(ctx, "INSERT INTO details (digest, campaign, data) VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING", c.digest, c.ID, data); err != nil {
-		return err
-	}
-	if _, err := tx.Exec(ctx, "DELETE FROM details WHERE campaign = ? AND digest <> ? AND digest NOT IN (SELECT detail FROM decisions WHERE detail <> '')", c.ID, c.digest); err != nil {
-		return err
-	}
-	if err := writeMembers(ctx, tx, &whole); err != nil {
-		return err
-	}
-	return writeLinks(ctx, tx, &whole)
-}
-
-// stageRank is how far a stage is.
-func stageRank(s palladium.Stage) int {
-	return slices.Index([]palladium.Stage{palladium.StageLinked, palladium.StageWatch, palladium.StageReview, palladium.StageAct}, s)
-}
-
-// risk orders the queue, in [0,1]: by stage first, then by what was drawn. Half of what a stage leaves open is reached at a
-// million output tokens.
-func risk(c *Campaign) float64 {
-	floor := map[palladium.Stage]float64{palladium.StageAct: 0.7, palladium.StageReview: 0.4, palladium.StageWatch: 0.1}[c.Stage]
-	if c.Stage == palladium.StageLinked {
-		return 0
-	}
-	out := float64(c.Tokens.Output)
-	return floor + 0.3*out/(out+1e6)
-}
-
-// trend is the draw of the last 24 hours over that of the 24 hours before; 0 when unknown.
-func trend(d *palladium.Detail) float64 {
-	if d == nil || len(d.Timeline) == 0 {
-		return 0
-	}
-	end := d.Timeline[len(d.Timeline)-1].Start
-	var last, before float64
-	for _, t := range d.Timeline {
-		switch age := end.Sub(t.Start); {
-		case age < 24*time.Hour:
-			last += float64(t.Tokens.Output)
-		case age < 48*time.Hour:
-			before += float64(t.Tokens.Output)
-		}
-	}
-	if before == 0 {
-		return 0
-	}
-	return math.Min(last/before, 1e6)
-}
-
-// writeMembers writes the members that changed, and takes out those that left.
-func writeMembers(ctx context.Context, tx *store.DB, c *palladium.Campaign) error {
+// changedMembers gives the members that are not stored as they are, and takes out those that left.
+func changedMembers(ctx context.Context, tx *store.DB, c *palladium.Campaign, old bool) ([]Membership, error) {
 	was := map[string]int64{}
-	if err := tx.Each(ctx, "SELECT account, hash FROM members WHERE campaign = ?", []any{c.ID}, func(rows *sql.Rows) error {
-		var id string
-		var h int64
-		err := rows.Scan(&id, &h)
-		was[id] = h
-		return err
-	}); err != nil {
-		return err
+	if old {
+		if err := tx.Each(ctx, "SELECT account, hash FROM members WHERE campaign = ?", []any{c.ID}, func(rows *sql.Rows) error {
+			var id string
+			var h int64
+			err := rows.Scan(&id, &h)
+			was[id] = h
+			return err
+		}); err != nil {
+			return nil, err
+		}
 	}
 	var changed []Membership
 	for i, m := range c.Accounts {
@@ -272,29 +263,26 @@ func writeMembers(ctx context.Context, tx *store.DB, c *palladium.Campaign) erro
 		for _, e := range v.Evidence {
 			v.Families = append(v.Families, e.Family)
 		}
-		h, old := was[m.ID]
+		h, stored := was[m.ID]
 		delete(was, m.ID)
-		if !old || h != v.hash() {
+		if store.Storable(m.ID) && (!stored || h != memberHash(&v)) {
 			changed = append(changed, v)
 		}
 	}
-	changed = lastOf(changed, func(m *Membership) string { return m.ID })
-	if err := members().Upsert(ctx, tx, "campaign,account", changed); err != nil {
-		return err
-	}
 	for id := range was {
 		if _, err := tx.Exec(ctx, "DELETE FROM members WHERE campaign = ? AND account = ?", c.ID, id); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return countAccounts(ctx, tx, changed)
+	return lastOf(changed, func(m *Membership) string { return m.ID }), nil
 }
 
-func (m *Membership) hash() int64 {
+// memberHash tells whether what the detector said of a member is what it said before.
+func memberHash(v *Membership) int64 {
 	return digest.Of64(&struct {
 		Membership float64
 		Detail     palladium.MemberDetail
-	}{m.Membership, m.MemberDetail})
+	}{v.Membership, v.MemberDetail})
 }
 
 // heldLink is a link with its campaign.
@@ -303,50 +291,52 @@ type heldLink struct {
 	palladium.Link
 }
 
+func (l *heldLink) key() string { return string(l.Family) + "\x00" + l.Token + "\x00" + l.Account }
+
 func linkTable() store.Table[heldLink] {
 	return store.Table[heldLink]{Name: "links", Bind: func(c *store.Columns, v *heldLink) {
 		c.Key("campaign", &v.campaign)
 		c.Key("account", &v.Account)
 		c.Key("token", &v.Token)
-		store.Named(c, "family", &v.Family)
-		c.Float("weight", &v.Weight)
+		c.Value("family", &v.Family)
+		c.Value("weight", &v.Weight)
 	}}
 }
 
-func writeLinks(ctx context.Context, tx *store.DB, c *palladium.Campaign) error {
-	if _, err := tx.Exec(ctx, "DELETE FROM links WHERE campaign = ?", c.ID); err != nil || c.Detail == nil {
-		return err
+// changedLinks gives the links that are not stored as they are, and takes out those that are no more.
+func changedLinks(ctx context.Context, tx *store.DB, c *palladium.Campaign, old bool) ([]heldLink, error) {
+	was := map[string]heldLink{}
+	if old {
+		all, err := linkTable().All(ctx, tx, "WHERE campaign = ?", c.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range all {
+			was[l.key()] = l
+		}
 	}
-	rows := make([]heldLink, len(c.Detail.Links))
-	for i, l := range c.Detail.Links {
-		rows[i] = heldLink{c.ID, l}
+	var changed []heldLink
+	if c.Detail != nil {
+		for _, l := range c.Detail.Links {
+			l.Token = store.Cut(store.Clean(l.Token), store.MaxWord)
+			v := heldLink{c.ID, l}
+			stored, there := was[v.key()]
+			delete(was, v.key())
+			if store.Storable(l.Account) && l.Token != "" && (!there || stored.Weight != l.Weight) {
+				changed = append(changed, v)
+			}
+		}
 	}
-	rows = lastOf(rows, func(l *heldLink) string { return string(l.Family) + "\x00" + l.Token + "\x00" + l.Account })
-	return linkTable().Insert(ctx, tx, rows...)
+	for _, l := range was {
+		if _, err := tx.Exec(ctx, "DELETE FROM links WHERE campaign = ? AND family = ? AND token = ? AND account = ?", c.ID, string(l.Family), l.Token, l.Account); err != nil {
+			return nil, err
+		}
+	}
+	return lastOf(changed, (*heldLink).key), nil
 }
 
-// maxDetail bounds what is unpacked of one campaign, in bytes.
-const maxDetail = 512 << 20
-
-func packed(c *palladium.Campaign) ([]byte, error) {
-	text, err := json.Marshal(c)
-	if err != nil {
-		return nil, fmt.Errorf("write campaign %s: %w", c.ID, err)
-	}
-	z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
-	if err != nil {
-		return nil, err
-	}
-	return z.EncodeAll(text, nil), z.Close()
-}
-
-func unpacked(data []byte) (c palladium.Campaign, err error) {
-	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxDetail))
-	if err != nil {
-		return c, err
-	}
-	defer z.Close()
-	text, err := z.DecodeAll(data, nil)
+func (s *Store) unpacked(data []byte) (c palladium.Campaign, err error) {
+	text, err := s.unzip.DecodeAll(data, nil)
 	if err == nil {
 		err = json.Unmarshal(text, &c)
 	}
@@ -370,7 +360,7 @@ func (s *Store) EvidenceAt(ctx context.Context, decision string) (Campaign, erro
 		if err != nil {
 			return err
 		}
-		c.Campaign, err = unpacked(data)
+		c.Campaign, err = s.unpacked(data)
 		c.Size = len(c.Accounts)
 		out = c
 		return err

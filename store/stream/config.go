@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/palladium-guard/palladium/internal/size"
 )
 
 // ErrConfig is wrapped by every error about a configuration.
@@ -66,34 +68,25 @@ const (
 	defaultSync     = 2 * time.Second
 )
 
-// Bytes is a size. In YAML it is a number of bytes, or one with a unit: 64KiB, 32MiB, 1GiB, 10MB.
-type Bytes int64
-
-// UnmarshalYAML reads the forms that Bytes documents.
-func (b *Bytes) UnmarshalYAML(n *yaml.Node) error {
-	s, unit := n.Value, int64(1)
-	for _, u := range []struct {
-		name string
-		size int64
-	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}, {"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}} {
-		if rest, ok := strings.CutSuffix(s, u.name); ok {
-			s, unit = strings.TrimSpace(rest), u.size
-			break
-		}
-	}
-	v, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || v < 0 || v > (1<<62)/unit {
-		return fmt.Errorf("line %d: write a size such as 65536, 64KiB or 32MiB", n.Line)
-	}
-	*b = Bytes(v * unit)
-	return nil
-}
+// Bytes is a size, such as 64KiB.
+type Bytes = size.Bytes
 
 // Sync is how often files are synced. Zero stands for the default of two seconds; SyncAlways for every write.
 type Sync time.Duration
 
 // SyncAlways syncs every write before it is acknowledged.
 const SyncAlways Sync = -1
+
+// String is what UnmarshalYAML reads; nothing for zero.
+func (s Sync) String() string {
+	switch s {
+	case 0:
+		return ""
+	case SyncAlways:
+		return "always"
+	}
+	return time.Duration(s).String()
+}
 
 // UnmarshalYAML reads always, or an interval.
 func (s *Sync) UnmarshalYAML(n *yaml.Node) error {
@@ -120,7 +113,23 @@ func (c *Config) copies() int {
 	return 1
 }
 
-// fill returns c with its defaults, or what is wrong with it.
+// Filled returns c with its defaults, or what is wrong with it.
+func (c Config) Filled() (Config, error) {
+	c, err := c.fill()
+	if err != nil {
+		return c, err
+	}
+	c.Replicas = c.copies()
+	if c.MaxBytes == 0 {
+		c.MaxBytes = defaultMaxBytes
+	}
+	if c.MaxAge == 0 {
+		c.MaxAge = defaultMaxAge
+	}
+	return c, nil
+}
+
+// fill returns c with the defaults that do not follow from what is there already, or what is wrong with it.
 func (c Config) fill() (Config, error) {
 	wrong := func(format string, a ...any) (Config, error) {
 		return c, fmt.Errorf("%w: %w", ErrConfig, fmt.Errorf(format, a...))

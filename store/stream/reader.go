@@ -119,15 +119,15 @@ func (r *reading) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("begin to read: %w", err)
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(512))
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(512), jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
 		return fmt.Errorf("begin to read: %w", err)
 	}
 	defer messages.Stop()
 	for {
-		m, err := messages.Next(jetstream.NextContext(ctx))
+		m, err := r.next(ctx, str, messages)
 		if err != nil {
-			return fmt.Errorf("read: %w", err)
+			return err
 		}
 		place, err := m.Metadata()
 		if err != nil {
@@ -135,6 +135,36 @@ func (r *reading) run(ctx context.Context) error {
 		}
 		if err := r.take(ctx, str, Position(place.Sequence.Stream), m.Data()); err != nil {
 			return err
+		}
+	}
+}
+
+// A server that has nothing to hand out says so each heartbeat; after two without, the consumer is made anew. A consumer
+// that stays silent for longer than quiet is held against the stream's own word: after an election a server may go on
+// with heartbeats for one that it no longer feeds.
+const (
+	heartbeat = 2 * time.Second
+	quiet     = 6 * time.Second
+)
+
+// next waits for the next message.
+func (r *reading) next(ctx context.Context, str jetstream.Stream, messages jetstream.MessagesContext) (jetstream.Msg, error) {
+	for {
+		wait, cancel := context.WithTimeout(ctx, quiet)
+		m, err := messages.Next(jetstream.NextContext(wait))
+		cancel()
+		if err == nil {
+			return m, nil
+		}
+		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return nil, fmt.Errorf("read: %w", err)
+		}
+		info, err := str.Info(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("look at the stream: %w", err)
+		}
+		if last := Position(info.State.LastSeq); last > r.at && info.State.Msgs > 0 {
+			return nil, fmt.Errorf("read: nothing came for %v after %d, and the stream goes to %d", quiet, r.at, last)
 		}
 	}
 }

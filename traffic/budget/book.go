@@ -109,6 +109,21 @@ func Defaults() (account, organization Limits, requests, tokens int64) {
 
 func (a Amount) times(n int64) Amount { return Amount{a.Requests * n, a.Input * n, a.Output * n} }
 
+// Filled returns the plan default with what Defaults put in the place of what it leaves out, to be shown.
+func (p Plan) Filled() Plan {
+	account, organization, requests, tokens := Defaults()
+	share := func(s Share, l Limits) Share { return Share{s.Day.filled(l.Day), s.Month.filled(l.Month)} }
+	return Plan{
+		share(p.Account, account), share(p.Organization, organization),
+		Minute{Cap{p.PerMinute.Requests.or(requests), true}, Cap{p.PerMinute.Tokens.or(tokens), true}},
+	}
+}
+
+func (c Caps) filled(a Amount) Caps {
+	a = c.over(a)
+	return Caps{Cap{a.Requests, true}, Cap{a.Input, true}, Cap{a.Output, true}}
+}
+
 // Book says what each principal may draw. It is immutable and never answers with unlimited what nobody stated so.
 type Book struct {
 	plans map[string]planLimits

@@ -37,7 +37,8 @@ func (x *exchange) allow(r *wire.Request) *refusal {
 		}
 		if generates {
 			asked = r.MaxTokens
-			most = max(asked, m.Output) * max(r.Answers, 1)
+			asked = min(asked, maxTokens)
+			most = min(max(asked, m.Output), maxTokens) * min(max(r.Answers, 1), maxTokens)
 		}
 	}
 	if f := x.takeRate(a, input, max(asked, 0)); f != nil {
@@ -46,6 +47,12 @@ func (x *exchange) allow(r *wire.Request) *refusal {
 	d := budget.Demand{Principals: x.principals(a.Book), Input: input, Output: most}
 	if generates {
 		d.Least = 1 // the answer is ended where the rest is used up
+		if x.unbending(r) && !r.Stream {
+			d.Least = most
+			if asked > 0 {
+				d.Least = asked
+			}
+		}
 	}
 	var err error
 	if x.reserved, err = a.Ledger.Reserve(x.start, d); err == nil {
@@ -64,6 +71,15 @@ func (x *exchange) allow(r *wire.Request) *refusal {
 	}
 	x.g.log.Error("budgets cannot be kept", "error", err)
 	return unkept()
+}
+
+// maxTokens bounds what is reckoned with for one answer, so that no product of what a request asks for overflows.
+const maxTokens = 1<<31 - 1
+
+// unbending reports whether the limit on output cannot be lowered in the request: a reasoning budget of its own would have
+// to be lowered with it. A stream is ended at its limit all the same; anything else needs to be granted in full.
+func (x *exchange) unbending(r *wire.Request) bool {
+	return r.Endpoint == wire.Messages && r.Asked(wire.Reasoning) != nil
 }
 
 // unkept is the refusal of what cannot be written down.
@@ -136,6 +152,9 @@ func (x *exchange) rateHeaders(h http.Header) {
 	}
 	for i := range x.rated {
 		p := &x.paces[i]
+		if p.Limit == budget.Unlimited {
+			continue // the upstream's own is all there is
+		}
 		limit, left := strconv.FormatInt(p.Limit, 10), strconv.FormatInt(max(p.Remaining, 0), 10)
 		what := "Requests"
 		if i == 1 {
@@ -164,7 +183,7 @@ func (x *exchange) clamp(r *wire.Request, p *wire.Patch) {
 	if most < 0 {
 		most = x.s.cfg.model(x.model).Output
 	}
-	if granted >= most || r.Endpoint == wire.Messages && r.Asked(wire.Reasoning) != nil {
+	if granted >= most || x.unbending(r) {
 		return
 	}
 	if r.Stream {
@@ -215,6 +234,9 @@ func (x *exchange) settle() {
 func (x *exchange) cost() (input, output int64) {
 	t := &x.passing.Scan.Tally
 	input, output = (x.reserved.Input()+bytesPerToken-1)/bytesPerToken, x.passing.Tokens()
+	if x.passing.Follows && x.route.Kind.Generates() && !(t.HasUsage && t.Ended) {
+		output = max(output, min(x.passing.Estimate(), x.reserved.Output()))
+	}
 	if t.HasUsage {
 		input = t.Usage.Input
 	}

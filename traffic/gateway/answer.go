@@ -40,7 +40,7 @@ func (g *Gateway) piecesOf(body io.Reader) (p pool.Pieces, free func()) {
 
 // answer passes the upstream's response to the caller. A refusal it returns is to be written in its place.
 func (x *exchange) answer(resp *http.Response) *refusal {
-	x.status = resp.StatusCode
+	x.status, x.veil = resp.StatusCode, x.up.Veil()
 	good := resp.StatusCode/100 == 2
 	if f := x.upstreamFault(resp); f != nil {
 		return f
@@ -48,7 +48,7 @@ func (x *exchange) answer(resp *http.Response) *refusal {
 	streamed := eventStream(resp.Header)
 	plain := resp.Header.Get("Content-Encoding") == ""
 	if x.route.policed() && good {
-		if !plain && x.redaction.Any() {
+		if !plain && (x.redaction.Any() || x.reserved != nil && x.route.Kind.Generates()) {
 			x.reason = "upstream.encoding"
 			return unreadable()
 		}
@@ -115,7 +115,9 @@ func (x *exchange) head(resp *http.Response, streamed bool, body func(io.Reader)
 		x.abort(io.ErrUnexpectedEOF)
 	}
 	for name, values := range resp.Trailer {
-		h[http.TrailerPrefix+name] = values
+		if x.s.cfg.Headers.Shows(name, values, x.up.Secret()) {
+			h[http.TrailerPrefix+name] = values
+		}
 	}
 	return nil
 }
@@ -124,18 +126,22 @@ func bodiless(method string, status int) bool {
 	return method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
 }
 
-// cutShort reports whether a body whose end only the closed connection tells is not whole by the dialect's own mark.
+// cutShort reports whether a body whose end only the closed connection tells is not whole by the dialect's own mark, or as
+// JSON.
 func (x *exchange) cutShort(resp *http.Response, streamed bool) bool {
-	if !streamed || !x.passing.Follows || x.reason != "" || resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 || resp.ProtoMajor > 1 {
+	if !x.passing.Follows || x.reason != "" || resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 || resp.ProtoMajor > 1 {
 		return false
 	}
-	return !x.passing.Scan.Ended && !x.passing.Scan.Failed
+	if !streamed {
+		x.passing.Close()
+	}
+	return !x.passing.Scan.Ended && !(streamed && x.passing.Scan.Failed)
 }
 
 // headers are those of the response, as the caller gets them.
 func (x *exchange) headers(resp *http.Response) http.Header {
 	h := x.w.Header()
-	inbound(h, resp.Header, x.up.Secret())
+	x.s.cfg.Headers.Inbound(h, resp.Header, x.up.Secret())
 	resp.Header = nil // a stream may be long
 	h["X-Palladium-Request-Id"] = []string{x.id.String()}
 	x.rateHeaders(h)
@@ -168,11 +174,16 @@ func (x *exchange) unaryBody(from io.Reader, flush bool) error {
 		p, err := body.Next()
 		if len(p) > 0 {
 			x.passing.Body(p)
-			if werr := x.pass(p, flush && err == nil); werr != nil {
+			if p = x.veil.Pass(p); len(p) == 0 {
+				x.heard()
+			} else if werr := x.pass(p, flush && err == nil); werr != nil {
 				return werr
 			}
 		}
 		if err == io.EOF {
+			if rest := x.veil.Rest(); len(rest) > 0 {
+				return x.pass(rest, false)
+			}
 			return nil
 		}
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/palladium-guard/palladium/internal/size"
 	"github.com/palladium-guard/palladium/internal/wildcard"
+	"github.com/palladium-guard/palladium/traffic/gateway/header"
 	"github.com/palladium-guard/palladium/traffic/gateway/pool"
 )
 
@@ -19,6 +20,7 @@ type Config struct {
 	TLS       TLS           `yaml:"tls"`
 	Admin     Admin         `yaml:"admin"`
 	Limits    Limits        `yaml:"limits"`
+	Headers   header.Config `yaml:"headers"`
 	Upstreams []pool.Config `yaml:"upstreams"`
 	Routes    []RouteConfig `yaml:"routes"`
 	Models    []ModelConfig `yaml:"models"`
@@ -128,6 +130,7 @@ func (c *Config) Fill() {
 	or(&c.KeepAlive, 15*time.Second)
 	or(&c.Outlive, "process")
 	or(&c.Usage, "ask")
+	c.Headers.Fill()
 	or(&c.Observe.Queue, 4096)
 	or(&c.Observe.Memory, 64<<20)
 	or(&c.Observe.Answer, 16<<10)

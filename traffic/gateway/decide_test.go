@@ -402,6 +402,10 @@ func TestRates(t *testing.T) {
 	if n := len(r.model.Seen()); n != 3 {
 		t.Errorf("%d requests reached the upstream, wanted 3", n)
 	}
+	free := start(t, nil)
+	if h := free.send("/v1/chat/completions", chatPlain).Header; len(h.Get("X-Ratelimit-Limit-Requests")) > 9 {
+		t.Errorf("a rate that has no limit is told as %v", h)
+	}
 }
 
 // A suspended account is refused from the moment the table is swapped, and a revoked one from the moment it is.

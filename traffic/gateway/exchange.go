@@ -69,8 +69,9 @@ type exchange struct {
 	firstByte time.Time // of the answer's body
 	out       int64     // bytes of the answer
 	passing   relay.Answer
-	events    bool   // it is a stream that is followed
-	context   uint64 // of what the caller wrote last, for the seals of the answer
+	veil      pool.Veil // takes the upstream's secret out of what passes
+	events    bool      // it is a stream that is followed
+	context   uint64    // of what the caller wrote last, for the seals of the answer
 
 	mu        sync.Mutex
 	timer     *time.Timer

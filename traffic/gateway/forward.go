@@ -76,11 +76,11 @@ func (x *exchange) send(ctx context.Context, u *pool.Upstream) (resp *http.Respo
 // request is what u is sent, without its body.
 func (x *exchange) request(u *pool.Upstream) *http.Request {
 	to := u.Address(x.r.URL.Path, x.r.URL.RawPath, x.r.URL.RawQuery)
-	header := outbound(x.r.Header, x.s.strip)
+	h := x.s.cfg.Headers.Outbound(x.r.Header, x.s.strip)
 	scheme := "bearer"
 	if x.name() == anthropic {
 		scheme = "x-api-key"
 	}
-	u.Authorize(header, scheme)
-	return &http.Request{Method: x.r.Method, URL: to, Host: to.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	u.Authorize(h, scheme)
+	return &http.Request{Method: x.r.Method, URL: to, Host: to.Host, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 }

@@ -439,6 +439,45 @@ func TestCloseDelimitedCut(t *testing.T) {
 	}
 }
 
+// A whole body whose end only the connection tells is cut short where its JSON is.
+func TestCloseDelimitedBody(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	bodies := make(chan string, 1)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if req, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+				_, _ = io.Copy(io.Discard, req.Body)
+				_, _ = io.WriteString(c, "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"+<-bodies)
+			}
+			c.Close()
+		}
+	}()
+	r := start(t, func(o *gateway.Options, _ *rig) { o.Config.Upstreams[0].URL = "http://" + l.Addr().String() })
+	const whole = `{"choices":[{"message":{"content":"a"}}]}`
+	bodies <- whole
+	if got := text(t, r.send("/v1/chat/completions", chatPlain)); got != whole {
+		t.Errorf("got %q", got)
+	}
+	bodies <- whole[:30]
+	req, _ := http.NewRequest(http.MethodPost, r.server.URL+"/v1/chat/completions", strings.NewReader(chatPlain))
+	req.Header.Set("Authorization", "Bearer "+key)
+	resp, err := http.DefaultTransport.RoundTrip(req) // whatever is broken off first
+	if err == nil {
+		defer resp.Body.Close()
+		if b, err := io.ReadAll(resp.Body); err == nil {
+			t.Errorf("ended in good order after %q", b)
+		}
+	}
+}
+
 // Thousands of fast streams and bodies come through whole, at several widths (golang/go#40747).
 func TestNeverTruncates(t *testing.T) {
 	n := 800

@@ -30,6 +30,7 @@ func (x *exchange) streamBody(from io.Reader) error {
 		p, err := body.Next()
 		if len(p) > 0 {
 			chunk, ending := x.passing.Follow(p)
+			chunk = x.veil.Pass(chunk)
 			if len(chunk) > 0 {
 				if werr := x.pass(chunk, err != io.EOF || x.paced()); werr != nil { // what comes last leaves with the end
 
@@ -59,11 +60,14 @@ func (x *exchange) streamBody(from io.Reader) error {
 
 // endStream passes what was held back of a stream that the upstream has ended.
 func (x *exchange) endStream() error {
-	rest := x.passing.Rest()
-	if len(rest) == 0 {
-		return nil
+	for _, rest := range [2][]byte{x.veil.Pass(x.passing.Rest()), x.veil.Rest()} {
+		if len(rest) > 0 {
+			if err := x.pass(rest, true); err != nil {
+				return err
+			}
+		}
 	}
-	return x.pass(rest, true)
+	return nil
 }
 
 // met is the refusal that ends a stream at its budget.

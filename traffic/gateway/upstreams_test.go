@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -210,20 +211,29 @@ func TestSecretStaysInside(t *testing.T) {
 		w.Header().Set("X-Echo", r.Header.Get("Authorization"))
 		w.Header().Set("Www-Authenticate", "Bearer "+secret)
 		status := 400
-		if strings.Contains(r.URL.RawQuery, "401") {
-			status = 401
+		if n, _, _ := strings.Cut(r.URL.RawQuery, "&"); n != "" {
+			status, _ = strconv.Atoi(n)
 		}
+		if strings.Contains(r.URL.RawQuery, "event-stream") {
+			w.Header().Set("Content-Type", "text/event-stream")
+		}
+		w.Header().Set("Trailer", "X-Last")
 		w.WriteHeader(status)
-		fmt.Fprintf(w, `{"error":{"message":"bad key %s","type":"x"}}`, secret)
+		fmt.Fprintf(w, `data: {"error":{"message":"bad key %s`, secret[:9])
+		w.(http.Flusher).Flush()
+		fmt.Fprintf(w, "%s\",\"type\":\"x\"}}\n\n", secret[9:])
+		w.Header().Set("X-Last", secret)
 	}))
 	defer up.Close()
 	r := start(t, func(o *gateway.Options, _ *rig) {
 		o.Config.Upstreams = []pool.Config{{URL: up.URL, SecretEnv: "UPSTREAM_SECRET"}}
+		o.Config.Routes = []gateway.RouteConfig{{Path: "/debug", Methods: []string{"POST"}}}
 	})
-	for path, status := range map[string]int{"/v1/chat/completions": 400, "/v1/chat/completions?401": 502} {
+	for path, status := range map[string]int{"/v1/chat/completions": 400, "/v1/chat/completions?401": 502, "/v1/chat/completions?200": 200,
+		"/v1/chat/completions?200&event-stream": 200, "/debug?200": 200} {
 		resp := r.send(path, chatPlain)
 		body := text(t, resp)
-		if resp.StatusCode != status || strings.Contains(body+fmt.Sprint(resp.Header), secret) {
+		if resp.StatusCode != status || strings.Contains(body+fmt.Sprint(resp.Header, resp.Trailer), secret) {
 			t.Errorf("%s: status %d, %v %s", path, resp.StatusCode, resp.Header, body)
 		}
 	}

@@ -246,6 +246,23 @@ func (a *Answer) withoutUsage(dst, event []byte) ([]byte, error) {
 // puts several into one event is bounded by the max_tokens that it was sent.
 func (a *Answer) Tokens() int64 { return int64(a.Scan.Deltas) }
 
+// Estimate is what an answer has cost for which the upstream gave no figures to the end. A body that is no stream is one
+// event however long it is, so there the bytes of its output are counted, and of a stream too where its events are so large
+// that each must hold several tokens.
+func (a *Answer) Estimate() int64 {
+	per := int64(bytesOfBody)
+	if a.opt.Streamed {
+		per = bytesOfEvent
+	}
+	return max(a.Tokens(), (a.Scan.Bytes+per-1)/per)
+}
+
+// How many bytes of output make a token: about, and at least where text is what people write.
+const (
+	bytesOfBody  = 4
+	bytesOfEvent = 8
+)
+
 // draw takes from the reservation what the events since the last draw have cost; false when it is used up.
 func (a *Answer) draw() bool {
 	n := a.Tokens()

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -61,20 +62,19 @@ func Defaults() map[palladium.Stage]Rule {
 	}
 }
 
-// Whole returns c with all that New fills in where it says nothing, to be shown to people.
-func (c Config) Whole() Config {
-	stages := Defaults()
-	for stage, r := range c.Stages {
-		stages[stage] = r
+// Filled returns c with what New puts in the place of what is left out, to be shown.
+func (c Config) Filled() Config {
+	c.Mode, c.Hold = cmp.Or(c.Mode, Shadow), cmp.Or(c.Hold, defaultHold)
+	if c.Approval == nil {
+		c.Approval = new(seconded())
 	}
+	stages := Defaults()
+	maps.Copy(stages, c.Stages)
 	for stage, r := range stages {
 		r.For, r.Membership = cmp.Or(r.For, defaultFor), cmp.Or(r.Membership, defaultMembership)
 		stages[stage] = r
 	}
-	c.Mode, c.Stages, c.Hold = cmp.Or(c.Mode, Shadow), stages, cmp.Or(c.Hold, defaultHold)
-	if c.Approval == nil {
-		c.Approval = new(seconded())
-	}
+	c.Stages = stages
 	return c
 }
 

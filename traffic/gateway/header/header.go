@@ -1,9 +1,30 @@
-package gateway
+// Package header says which headers of a request reach the upstream and which of its answer reach the caller: all but those
+// that concern one connection, that identify, or that the operator names.
+package header
 
 import (
 	"net/http"
+	"slices"
 	"strings"
+
+	"github.com/palladium-guard/palladium/internal/wildcard"
 )
+
+// Config is the operator's part: names of headers, in any case, in which '*' stands for any run of characters.
+type Config struct {
+	Withhold []string `yaml:"withhold"` // of requests: they do not reach an upstream
+	Hide     []string `yaml:"hide"`     // of answers: they do not reach a caller
+}
+
+// Fill puts the names into canonical form.
+func (c *Config) Fill() {
+	for _, list := range []*[]string{&c.Withhold, &c.Hide} {
+		*list = slices.Clone(*list)
+		for i, name := range *list {
+			(*list)[i] = http.CanonicalHeaderKey(strings.TrimSpace(name))
+		}
+	}
+}
 
 // hop reports whether a header, in canonical form, concerns one connection only (RFC 9110, section 7.6.1).
 func hop(name string) bool {
@@ -26,11 +47,19 @@ func withheld(name string) bool {
 	return strings.HasPrefix(name, "X-Forwarded-")
 }
 
-// outbound makes the headers of the request to an upstream. It shares the values of in and changes none.
-func outbound(in http.Header, strip []string) http.Header {
+// Outbound makes the headers of the request to an upstream, without those that strip names in canonical form. It shares
+// the values of in and changes none.
+func (c *Config) Outbound(in http.Header, strip []string) http.Header {
 	out := make(http.Header, len(in)+2)
 	for name, values := range in {
-		if !hop(name) && !withheld(name) {
+		// Servers that hand headers on as variables read an underscore as a hyphen.
+		if strings.IndexByte(name, '_') >= 0 {
+			read := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+			if hop(read) || withheld(read) || slices.Contains(strip, read) || wildcard.Any(c.Withhold, read) {
+				continue
+			}
+		}
+		if !hop(name) && !withheld(name) && !wildcard.Any(c.Withhold, name) {
 			out[name] = values
 		}
 	}
@@ -59,11 +88,11 @@ func outbound(in http.Header, strip []string) http.Header {
 	return out
 }
 
-// inbound copies the upstream's response headers to the caller's, without what concerns the upstream's connection and
-// without any value that holds the upstream's secret.
-func inbound(out, in http.Header, secret string) {
+// Inbound copies the upstream's response headers to the caller's, without
+// what concerns the upstream's connection and without any value that holds the upstream's secret.
+func (c *Config) Inbound(out, in http.Header, secret string) {
 	for name, values := range in {
-		if hop(name) || secret != "" && holds(values, secret) {
+		if hop(name) || !c.Shows(name, values, secret) {
 			continue
 		}
 		out[name] = values
@@ -73,6 +102,11 @@ func inbound(out, in http.Header, secret string) {
 			delete(out, http.CanonicalHeaderKey(strings.TrimSpace(name)))
 		}
 	}
+}
+
+// Shows reports whether a header, or a trailer, of an answer may reach the caller.
+func (c *Config) Shows(name string, values []string, secret string) bool {
+	return (secret == "" || !holds(values, secret)) && !wildcard.Any(c.Hide, name)
 }
 
 func holds(values []string, secret string) bool {
