@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 DATA      ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-api bench-stream bench-ledger bench-hash bench-models conformance eval fit clean console console-check browser
+.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-api bench-stream contain bench-ledger bench-hash bench-models bench-serve-memory soak faults deploy-check conformance eval fit clean console console-check browser
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -80,10 +80,27 @@ bench-api: ## the slowest of a hundred answers of the operator's API: 10,000 cam
 bench-ledger: ## durable ledger entries a second
 	$(GO) test ./proof/ledger/tlog -run '^$$' -bench Append -benchtime 50000x
 
+contain: ## what a campaign still draws once measures are on, in the world's own time, with what is found while they are
+	CONTAIN=1 $(GO) test -count=1 -v ./app/serve/contain
+
 bench-stream: ## observations a second through the embedded stream, and what each costs
 	$(GO) test ./store/stream -run '^$$' -bench Stream/plain -benchtime 2000000x
 	$(GO) test ./store/stream -run '^$$' -bench Stream/always -benchtime 50000x
 	$(GO) test ./store/stream -run '^$$' -bench Encoding
+
+bench-serve-memory: build ## memory of serve with ACCOUNTS (1000000) accounts seen; needs 6 GB of memory and some minutes
+	PALLADIUM=$(CURDIR)/bin/palladium SERVE_ACCOUNTS=$(or $(ACCOUNTS),1000000) $(GO) test ./app/serve -run '^TestMemory$$' -v -count=1 -timeout 60m
+
+soak: build ## serve at half its peak rate for SOAK (30m): memory, goroutines and p99 must stay
+	PALLADIUM=$(CURDIR)/bin/palladium SERVE_SOAK=$(or $(SOAK),30m) $(GO) test ./app/serve -run '^TestSoak$$' -v -count=1 -timeout 60m
+
+faults: ## what docs/FAULTS.md tells of, done again: kills, full disks, partitions; some minutes, as root
+	STREAM_PARTITION=1 $(GO) test ./store/stream -run 'Killed|DiskFull|Partition|NobodyThere' -v -count=1
+	LIVE_KILLS=50 $(GO) test ./app/live -run '^TestKill$$' -v -count=1
+	$(GO) test ./app/serving ./app/serve ./store/archive ./store/journal ./traffic/budget -run 'Kill|Dying|Roles|Full|CapsHold|Cut|Damage' -v -count=1
+
+deploy-check: ## image file, compose file, unit, chart and alert rules by their linters; skips those that cannot be had
+	deploy/check
 
 bench-models: ## inspect pickles of 400 MB, compare models of 2.2 GB: time and memory; needs 5 GB of disk
 	$(GO) test ./app/provenance -run '^$$' -bench Large -benchtime 1x -timeout 30m

@@ -39,8 +39,6 @@ import (
 	"github.com/palladium-guard/palladium/traffic/sanction"
 )
 
-var errReload = errors.New("nothing is read again here: start this process anew")
-
 // defaultAPI is where the operator's API listens when nothing is said.
 const defaultAPI = "127.0.0.1:8090"
 

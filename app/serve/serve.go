@@ -382,13 +382,7 @@ func (h *house) followPolicy(ctx context.Context) {
 // gateway runs the gateway until ctx ends, or waits for that where none runs here.
 func (h *house) gateway(ctx, inner context.Context) error {
 	if !h.runs(RoleGateway) {
-		h.tellReady()
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-h.failed:
-			return err
-		}
+		return h.wait(ctx)
 	}
 	life, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -405,7 +399,7 @@ func (h *house) gateway(ctx, inner context.Context) error {
 		sink = h.o.Observed(pub)
 	}
 	o := h.serving(&serving.Joined{
-		Key: h.key, Sink: sink, Health: h.parts, Metrics: h.metrics(),
+		Key: h.key, Sink: sink, Health: h.parts, Metrics: h.metrics(), Refuse: h.refuse, Reloaded: h.reloaded,
 		Alive: func() bool { ok, _ := h.stream.Health(); return ok },
 		Verdicts: func(ctx context.Context, got func(uint64, []byte)) error {
 			return h.stream.Watch(ctx, live.VerdictTable, got)
