@@ -67,7 +67,7 @@ export function layout(p: Plot, width: number, height: number, format: (v: numbe
   const x = (t: number) => left + ((t - first) / (last - first)) * (right - left);
   const y = (v: number) => top + (1 - v / max) * (bottom - top);
   const unit = x(first + p.step) - left;
-  const wide = Math.max(1, Math.min(48, unit * 0.82));
+  const wide = Math.max(1, Math.min(160, unit * 0.82));
   const px = (n: number) => n.toFixed(1);
   const bars = p.series.map((s) => s.values.map((v, i) => (v > 0 ? `M${px(x(p.times[i]!))} ${px(bottom)}V${px(Math.min(y(v), bottom - 1))}h${px(wide)}V${px(bottom)}z` : "")).join(""));
 
