@@ -52,7 +52,9 @@ type Follower struct {
 
 // NewFollower returns one that does nothing until Run. key is the measuring key of what comes.
 func NewFollower(a *archive.Archive, key [32]byte, log *slog.Logger) *Follower {
-	desc := func(name, help string) *prometheus.Desc { return prometheus.NewDesc("palladium_archive_"+name, help, nil, nil) }
+	desc := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("palladium_archive_"+name, help, nil, nil)
+	}
 	return &Follower{
 		archive: a, key: key, log: log,
 		writtenDesc: desc("observations_total", "Observations that were given to the archive's writer since the start."),
@@ -214,7 +216,9 @@ func (f *Follower) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeBy
 
 // Collect implements prometheus.Collector.
 func (f *Follower) Collect(out chan<- prometheus.Metric) {
-	count := func(d *prometheus.Desc, n int64) { out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n)) }
+	count := func(d *prometheus.Desc, n int64) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n))
+	}
 	count(f.writtenDesc, f.written.Load())
 	count(f.twiceDesc, f.twice.Load())
 	count(f.gapsDesc, f.gaps.Load())

@@ -195,6 +195,7 @@ func Fill(f *config.File, state string) {
 	}
 	f.Taps.Fill()
 	f.Check.Fill()
+	fillArchive(f, state)
 	f.Detector.Dir = cmp.Or(f.Detector.Dir, filepath.Join(state, "detector"))
 	f.Gateway.State = cmp.Or(f.Gateway.State, filepath.Join(state, "gateway"))
 	f.Key = cmp.Or(f.Key, filepath.Join(state, "measuring.key"))
@@ -209,6 +210,9 @@ func (h *house) check(f *config.File) error {
 		errs = append(errs, err)
 	}
 	errs = append(errs, f.Detector.Check(), f.Taps.Check())
+	if !f.Archive.Off {
+		errs = append(errs, f.Archive.Check())
+	}
 	if f.Check.HTTP != "" || f.Check.GRPC != "" {
 		errs = append(errs, f.Check.Check())
 	}
@@ -344,6 +348,9 @@ func (h *house) start(ctx context.Context) error {
 	}
 	if h.runs(RoleDetector) {
 		if err := h.detect(ctx); err != nil {
+			return err
+		}
+		if err := h.startArchive(ctx); err != nil {
 			return err
 		}
 		if err := h.tapFiles(ctx); err != nil {
