@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/palladium-guard/palladium/internal/sha256pair"
 	"github.com/palladium-guard/palladium/weights/manifest"
@@ -280,13 +281,35 @@ func leftOut(paths []string, ignored []manifest.File) []Left {
 	return out
 }
 
-// readSmall reads a file that is at most limit bytes.
+// readSmall reads a file, or a pipe that the operator names, of at most limit bytes.
 func readSmall(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	return readLimited(f, path, limit)
+}
+
+// readSignature reads a signature file. It may lie in a model by anybody: a pipe or a device there, which could keep its
+// reader waiting, is refused.
+func readSignature(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: the signature %s is no regular file: put the signature's own file in its place", ErrRefused, path)
+	}
+	return readLimited(f, path, signing.MaxBundle)
+}
+
+func readLimited(f io.Reader, path string, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, err

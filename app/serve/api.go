@@ -219,8 +219,11 @@ func (h *house) policies() (map[string]decide.Kind, error) {
 	}
 	return map[string]decide.Kind{
 		catalog.PolicyJudge: {Standing: string(judged), Check: func(text []byte) (string, error) {
-			_, err := judge.Load(text)
-			return named(text), err
+			p, err := judge.Load(text)
+			if err != nil {
+				return "", err
+			}
+			return p.Revision(), nil
 		}},
 		catalog.PolicyEnforcement: {Standing: string(enforced), Check: func(text []byte) (string, error) {
 			c, err := config.ParseEnforcement(text)
