@@ -135,7 +135,7 @@ func TestMemory(t *testing.T) {
 		t.Skip("takes minutes: make bench-serve-memory")
 	}
 	exchanges := number("SERVE_EXCHANGES", 2*accounts)
-	p := begin(t, program, "credentials: {keys: '%D/keys.jsonl'}\ntaps: {files: ['%D/traffic']}\narchive: {off: true}\n", "http://127.0.0.1:1")
+	p := begin(t, program, "credentials: {keys: '%D/keys.jsonl'}\ntaps: {files: ['%D/traffic']}\narchive: {off: true}\ndetector: {every: 24h}\n", "http://127.0.0.1:1")
 	p.cmd.Env = append(os.Environ(), "GOMEMLIMIT=")
 	if err := os.WriteFile(filepath.Join(p.dir, "keys.jsonl"), nil, 0o600); err != nil {
 		t.Fatal(err)
