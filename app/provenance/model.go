@@ -291,22 +291,38 @@ func readSmall(path string, limit int64) ([]byte, error) {
 	return readLimited(f, path, limit)
 }
 
-// readSignature reads a signature file. It may lie in a model by anybody: a pipe or a device there, which could keep its
-// reader waiting, is refused.
+// readSignature reads a signature file. It may lie in a model, by anybody.
 func readSignature(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, _, err := openRegular(path)
+	if errors.Is(err, errIrregular) {
+		return nil, fmt.Errorf("%w: the signature %w: put the signature's own file in its place", ErrRefused, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: the signature %s is no regular file: put the signature's own file in its place", ErrRefused, path)
-	}
 	return readLimited(f, path, signing.MaxBundle)
+}
+
+// errIrregular is wrapped by errors about a pipe, a device or a directory where a file is expected.
+var errIrregular = errors.New("is no regular file")
+
+// openRegular opens a file of a model for reading, and never waits: opening a pipe the usual way keeps its reader until
+// somebody writes to it.
+func openRegular(path string) (*os.File, fs.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s %w", path, errIrregular)
+	}
+	if err != nil {
+		_ = f.Close() // nothing was read
+		return nil, nil, err
+	}
+	return f, info, nil
 }
 
 func readLimited(f io.Reader, path string, limit int64) ([]byte, error) {

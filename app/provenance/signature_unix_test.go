@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/palladium-guard/palladium/weights/compare"
 )
 
 // A pipe in the place of the signature would keep its reader waiting for ever.
@@ -25,5 +27,17 @@ func TestSignatureIsPipe(t *testing.T) {
 	}
 	if _, err := Summarise(b.dir, nil); !errors.Is(err, ErrRefused) {
 		t.Errorf("summarised with a pipe for a signature: %v", err)
+	}
+}
+
+func TestComparePipe(t *testing.T) {
+	for _, name := range []string{"model.safetensors", "model.safetensors.index.json", "model.gguf"} {
+		dir := t.TempDir()
+		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
+			t.Skip("pipes cannot be made:", err)
+		}
+		if _, err := Compare(t.Context(), Weights{Path: dir}, Weights{Path: dir}, compare.Options{}); !errors.Is(err, errIrregular) {
+			t.Errorf("%s: compared with a pipe: %v", name, err)
+		}
 	}
 }
