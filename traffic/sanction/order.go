@@ -25,6 +25,7 @@ type Order struct {
 	Expires  time.Time
 	Shadow   bool // to be recorded only
 	Approval bool // a second person must agree first
+	Held     bool // the evidence is below the stage: what stands is kept for a time, and not renewed
 }
 
 // Standing is a decision of policy that was made before and holds, or waits for approval.
@@ -33,6 +34,7 @@ type Standing struct {
 	Campaign string
 	Accounts []string // sorted
 	Rule     Rule
+	Reason   string // code
 	Issued   time.Time
 	Expires  time.Time
 	Shadow   bool
@@ -120,7 +122,7 @@ func (s *Standing) fits(now time.Time, o *Order) bool {
 	if s.Rule != o.Rule || s.Shadow != o.Shadow {
 		return false
 	}
-	if float64(now.Sub(s.Issued)) > renewAt*float64(s.Expires.Sub(s.Issued)) {
+	if !o.Held && float64(now.Sub(s.Issued)) > renewAt*float64(s.Expires.Sub(s.Issued)) {
 		return false
 	}
 	for _, a := range s.Accounts {

@@ -42,6 +42,7 @@ type Rule struct {
 	TokensPerSecond float64           `yaml:"tokens_per_second,omitempty"`
 	Tokens          int64             `yaml:"tokens,omitempty"` // budget: output tokens a day for the campaign together
 	Model           string            `yaml:"model,omitempty"`
+	Keep            time.Duration     `yaml:"keep,omitempty"` // how long a measure stays on once the evidence is below the stage; 0 means 24 hours
 }
 
 // Durations and bounds that rules fall back on.
@@ -49,6 +50,8 @@ const (
 	defaultFor        = 72 * time.Hour
 	defaultHold       = 90 * 24 * time.Hour
 	defaultMembership = 0.9
+	defaultKeep       = 24 * time.Hour
+	keepMembership    = 0.5 // an account under a measure stays under it while it more likely belongs to the campaign than not
 	minFor            = time.Minute
 	maxFor            = 90 * 24 * time.Hour // longer is a ban, and no policy bans
 )
@@ -71,7 +74,7 @@ func (c Config) Filled() Config {
 	stages := Defaults()
 	maps.Copy(stages, c.Stages)
 	for stage, r := range stages {
-		r.For, r.Membership = cmp.Or(r.For, defaultFor), cmp.Or(r.Membership, defaultMembership)
+		r.For, r.Membership, r.Keep = cmp.Or(r.For, defaultFor), cmp.Or(r.Membership, defaultMembership), cmp.Or(r.Keep, defaultKeep)
 		stages[stage] = r
 	}
 	c.Stages = stages
@@ -131,7 +134,7 @@ func New(c Config) (*Policy, error) {
 		p.stages[stage] = r
 	}
 	for stage, r := range p.stages {
-		r.For, r.Membership = cmp.Or(r.For, defaultFor), cmp.Or(r.Membership, defaultMembership)
+		r.For, r.Membership, r.Keep = cmp.Or(r.For, defaultFor), cmp.Or(r.Membership, defaultMembership), cmp.Or(r.Keep, defaultKeep)
 		p.stages[stage] = r
 	}
 	return p, nil
@@ -154,6 +157,8 @@ func (r *Rule) check() error {
 		return fmt.Errorf("measure %q is none of %s", clip(string(r.Measure)), measures())
 	case r.For != 0 && (r.For < minFor || r.For > maxFor):
 		return fmt.Errorf("for is %s: every measure expires, after %s at least and %s at most", r.For, minFor, maxFor)
+	case r.Keep < 0 || r.Keep > maxFor:
+		return fmt.Errorf("keep is %s: write the time for which a measure stays on once the evidence is below the stage, such as 24h", r.Keep)
 	case !(r.Membership >= 0 && r.Membership <= 1):
 		return errors.New("min_membership is not between 0 and 1")
 	case r.Delay < 0 || r.Tokens < 0 || !(r.TokensPerSecond >= 0):
