@@ -2,7 +2,6 @@ package live
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,14 +21,11 @@ const policyActor = "policy:"
 // no longer holds. It belongs to one goroutine, and only the leading detector's acts.
 type Actor struct {
 	board    *Board
-	accounts map[string][]string  // of standing decisions, sorted; by decision
-	fell     map[string]time.Time // since when the evidence on a campaign under a measure is below act
+	accounts map[string][]string // of standing decisions, sorted; by decision
 }
 
 // NewActor returns one that knows of no decision yet.
-func NewActor(b *Board) *Actor {
-	return &Actor{board: b, accounts: map[string][]string{}, fell: map[string]time.Time{}}
-}
+func NewActor(b *Board) *Actor { return &Actor{board: b, accounts: map[string][]string{}} }
 
 // Acted says what a round of policy did.
 type Acted struct {
@@ -63,20 +59,13 @@ func (a *Actor) Act(ctx context.Context, r *palladium.Report) (Acted, error) {
 		}
 		free.group(ctx, ids)
 	}
-	left := func(id string) bool { return free.account(ctx, id) }
-	orders := rules.policy.Orders(now, r.Campaigns, left)
+	orders := rules.policy.Orders(now, r.Campaigns, func(id string) bool { return free.account(ctx, id) })
 	standing, err := a.standing(ctx, now)
 	if err != nil {
 		return out, err
 	}
-	benign, err := a.follow(ctx, now, r, standing)
-	if err != nil {
-		return out, err
-	}
-	orders = rules.policy.Keep(now, orders, &sanction.Situation{
-		Report: r, Standing: standing, Fell: a.fell, Benign: func(id string) bool { return benign[id] }, Exempt: left,
-	})
-	anew, withdraw := sanction.Reconcile(now, orders, standing)
+	suspects := suspected(r.Campaigns)
+	anew, withdraw := rules.policy.Reconcile(now, orders, standing, func(id string) bool { return suspects[id] && !free.account(ctx, id) })
 	by := policyActor + rules.revision
 	for i := range anew {
 		o := &anew[i]
@@ -85,7 +74,7 @@ func (a *Actor) Act(ctx context.Context, r *palladium.Report) (Acted, error) {
 			By: by, Automated: true,
 			Terms: catalog.Terms{Delay: o.Rule.Delay, TokensPerSecond: o.Rule.TokensPerSecond, Tokens: o.Rule.Tokens, Model: o.Rule.Model},
 		})
-		if errors.Is(err, ErrNobody) || o.Held && errors.Is(err, ErrDraft) { // held on a campaign that is gone, whose accounts are members of nothing
+		if errors.Is(err, ErrNobody) {
 			continue
 		}
 		if err != nil {
@@ -95,7 +84,7 @@ func (a *Actor) Act(ctx context.Context, r *palladium.Report) (Acted, error) {
 		out.Decided = append(out.Decided, d)
 	}
 	for _, id := range withdraw {
-		err := b.Undo(ctx, id, by, "policy no longer calls for it: the evidence has been too weak for as long as a measure is kept on, the campaign is found to be none, or another decision takes its place")
+		err := b.Undo(ctx, id, by, "policy no longer calls for it")
 		if err != nil && !errors.Is(err, ErrDecided) {
 			return out, err
 		}
@@ -103,6 +92,21 @@ func (a *Actor) Act(ctx context.Context, r *palladium.Report) (Acted, error) {
 		out.Withdrawn = append(out.Withdrawn, id)
 	}
 	return out, nil
+}
+
+// suspected are the accounts listed at review or act.
+func suspected(campaigns []palladium.Campaign) map[string]bool {
+	out := map[string]bool{}
+	for i := range campaigns {
+		c := &campaigns[i]
+		if c.Stage != palladium.StageAct && c.Stage != palladium.StageReview {
+			continue
+		}
+		for _, m := range c.Accounts {
+			out[m.ID] = true
+		}
+	}
+	return out
 }
 
 // words is what an account holder is told of an order of policy.
@@ -142,7 +146,7 @@ func (a *Actor) standing(ctx context.Context, now time.Time) ([]sanction.Standin
 			known[d.ID] = true
 			out = append(out, sanction.Standing{
 				ID: d.ID, Campaign: d.Campaign, Accounts: accounts, Issued: d.At, Expires: d.Expires, Shadow: d.State == catalog.StateShadow,
-				Rule: a.rule(d), Reason: d.Reason,
+				Rule: a.rule(d),
 			})
 		}
 		if next == "" {
@@ -183,63 +187,4 @@ func (a *Actor) of(ctx context.Context, decision string) ([]string, error) {
 	slices.Sort(ids)
 	a.accounts[decision] = ids
 	return ids, nil
-}
-
-// follow notes since when the evidence on each campaign under a measure is below act, and returns which campaigns a person found
-// to be none.
-func (a *Actor) follow(ctx context.Context, now time.Time, r *palladium.Report, standing []sanction.Standing) (benign map[string]bool, err error) {
-	stage := make(map[string]palladium.Stage, len(r.Campaigns))
-	benign = map[string]bool{}
-	under := map[string]bool{}
-	for i := range r.Campaigns {
-		c := &r.Campaigns[i]
-		stage[c.ID] = c.Stage
-		under[c.ID] = c.Stage == palladium.StageAct
-	}
-	for i := range standing {
-		under[standing[i].Campaign] = true
-	}
-	for id := range under {
-		if !under[id] {
-			continue
-		}
-		c, err := a.board.cat.GetCampaign(ctx, id)
-		if err != nil && !errors.Is(err, catalog.ErrNotFound) {
-			return nil, fmt.Errorf("look at campaign %s: %w", id, err)
-		}
-		benign[id] = err == nil && (c.Resolution == catalog.ResolvedBenign || c.Resolution == catalog.ResolvedFalsePositive)
-		if stage[id] == palladium.StageAct {
-			delete(a.fell, id)
-		} else if _, known := a.fell[id]; !known {
-			if a.fell[id], err = a.since(ctx, id, now); err != nil {
-				return nil, err
-			}
-		}
-	}
-	for id := range a.fell {
-		if !under[id] {
-			delete(a.fell, id)
-		}
-	}
-	return benign, nil
-}
-
-// since returns when the catalog saw a campaign leave act; now where it does not say.
-func (a *Actor) since(ctx context.Context, id string, now time.Time) (time.Time, error) {
-	q := catalog.EventQuery{Subject: "campaign:" + id, Kind: []string{"campaign.staged", "campaign.gone"}}
-	q.Limit = 100
-	events, _, err := a.board.cat.ListEvents(ctx, q)
-	if err != nil {
-		return now, fmt.Errorf("read what became of campaign %s: %w", id, err)
-	}
-	for i := range events {
-		var was struct{ From, Stage palladium.Stage }
-		if json.Unmarshal(events[i].Data, &was) == nil && (was.From == palladium.StageAct || was.Stage == palladium.StageAct) {
-			if events[i].At.Before(now) {
-				return events[i].At, nil
-			}
-			break
-		}
-	}
-	return now, nil
 }

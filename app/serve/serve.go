@@ -195,6 +195,7 @@ func Fill(f *config.File, state string) {
 	}
 	f.Taps.Fill()
 	f.Check.Fill()
+	fillArchive(f, state)
 	f.Detector.Dir = cmp.Or(f.Detector.Dir, filepath.Join(state, "detector"))
 	f.Gateway.State = cmp.Or(f.Gateway.State, filepath.Join(state, "gateway"))
 	f.Key = cmp.Or(f.Key, filepath.Join(state, "measuring.key"))
@@ -209,6 +210,9 @@ func (h *house) check(f *config.File) error {
 		errs = append(errs, err)
 	}
 	errs = append(errs, f.Detector.Check(), f.Taps.Check())
+	if !f.Archive.Off {
+		errs = append(errs, f.Archive.Check())
+	}
 	if f.Check.HTTP != "" || f.Check.GRPC != "" {
 		errs = append(errs, f.Check.Check())
 	}
@@ -247,7 +251,7 @@ func (h *house) open(ctx context.Context) error {
 		if h.ledger, err = openLedger(ctx, h.file.Ledger, h.log); err != nil {
 			return err
 		}
-		policy, err := sanction.New(h.file.Enforcement)
+		policy, err := sanction.New(h.appealing(h.file.Enforcement))
 		if err != nil {
 			return err
 		}
@@ -261,6 +265,31 @@ func (h *house) open(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// appealing gives a policy that names no appeal page the one that is served here, so that every notice leads there.
+func (h *house) appealing(c sanction.Config) sanction.Config {
+	if c.Appeal != "" || h.file.API.Off {
+		return c
+	}
+	origin := h.file.API.Origin
+	if host, port, err := net.SplitHostPort(cmp.Or(h.o.API, h.file.API.Listen, defaultAPI)); origin == "" && err == nil && port != "0" {
+		ip := net.ParseIP(host)
+		if host == "" || ip != nil && ip.IsUnspecified() {
+			return c // people come by a name that only api.origin can say
+		}
+		if ip != nil && ip.IsLoopback() {
+			host = "localhost"
+		}
+		origin = "http://" + net.JoinHostPort(host, port)
+		if h.file.API.Certificate != "" {
+			origin = "https" + strings.TrimPrefix(origin, "http")
+		}
+	}
+	if origin != "" {
+		c.Appeal = origin + "/appeal"
+	}
+	return c
 }
 
 // takePolicy puts the enforcement policy in force that the catalog says is, if it says so.
@@ -279,7 +308,7 @@ func (h *house) takePolicy(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read enforcement policy %s of the catalog: %w", p.Revision, err)
 	}
-	policy, err := sanction.New(c)
+	policy, err := sanction.New(h.appealing(c))
 	if err != nil {
 		return fmt.Errorf("read enforcement policy %s of the catalog: %w", p.Revision, err)
 	}
@@ -321,6 +350,9 @@ func (h *house) start(ctx context.Context) error {
 		if err := h.detect(ctx); err != nil {
 			return err
 		}
+		if err := h.startArchive(ctx); err != nil {
+			return err
+		}
 		if err := h.tapFiles(ctx); err != nil {
 			return err
 		}
@@ -357,13 +389,7 @@ func (h *house) followPolicy(ctx context.Context) {
 // gateway runs the gateway until ctx ends, or waits for that where none runs here.
 func (h *house) gateway(ctx, inner context.Context) error {
 	if !h.runs(RoleGateway) {
-		h.tellReady()
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-h.failed:
-			return err
-		}
+		return h.wait(ctx)
 	}
 	life, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -380,7 +406,7 @@ func (h *house) gateway(ctx, inner context.Context) error {
 		sink = h.o.Observed(pub)
 	}
 	o := h.serving(&serving.Joined{
-		Key: h.key, Sink: sink, Health: h.parts, Metrics: h.metrics(),
+		Key: h.key, Sink: sink, Health: h.parts, Metrics: h.metrics(), Refuse: h.refuse, Reloaded: h.reloaded,
 		Alive: func() bool { ok, _ := h.stream.Health(); return ok },
 		Verdicts: func(ctx context.Context, got func(uint64, []byte)) error {
 			return h.stream.Watch(ctx, live.VerdictTable, got)

@@ -178,6 +178,11 @@ func (s *site) reload() error {
 	if err != nil {
 		return err
 	}
+	if j := s.o.Join; j != nil && j.Refuse != nil {
+		if err := j.Refuse(f); err != nil {
+			return err
+		}
+	}
 	keys, checker, forget := s.keys, s.checker, s.forget
 	opt, err := s.parts(f)
 	if err != nil {
@@ -189,6 +194,9 @@ func (s *site) reload() error {
 		return err
 	}
 	forget()
+	if j := s.o.Join; j != nil && j.Reloaded != nil {
+		j.Reloaded(f)
+	}
 	s.watchSecrets(f)
 	if f.Gateway.Verdicts.File != "" {
 		s.readVerdicts(f.Gateway.Verdicts.File)

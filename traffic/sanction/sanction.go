@@ -42,7 +42,6 @@ type Rule struct {
 	TokensPerSecond float64           `yaml:"tokens_per_second,omitempty"`
 	Tokens          int64             `yaml:"tokens,omitempty"` // budget: output tokens a day for the campaign together
 	Model           string            `yaml:"model,omitempty"`
-	Keep            time.Duration     `yaml:"keep,omitempty"` // how long a measure stays on once the evidence is below the stage; 0 means 24 hours
 }
 
 // Durations and bounds that rules fall back on.
@@ -50,17 +49,15 @@ const (
 	defaultFor        = 72 * time.Hour
 	defaultHold       = 90 * 24 * time.Hour
 	defaultMembership = 0.9
-	defaultKeep       = 24 * time.Hour
-	keepMembership    = 0.5 // an account under a measure stays under it while it more likely belongs to the campaign than not
 	minFor            = time.Minute
 	maxFor            = 90 * 24 * time.Hour // longer is a ban, and no policy bans
 )
 
-// Defaults returns the rules of stages that a configuration leaves out: a campaign at act shares a budget of 5,000
+// Defaults returns the rules of stages that a configuration leaves out: a campaign at act shares a budget of 1,000
 // output tokens a day, one at review is observed.
 func Defaults() map[palladium.Stage]Rule {
 	return map[palladium.Stage]Rule{
-		palladium.StageAct:    {Measure: palladium.MeasureBudget, Tokens: 5_000},
+		palladium.StageAct:    {Measure: palladium.MeasureBudget, Tokens: 1_000},
 		palladium.StageReview: {Measure: palladium.MeasureObserve},
 	}
 }
@@ -74,7 +71,7 @@ func (c Config) Filled() Config {
 	stages := Defaults()
 	maps.Copy(stages, c.Stages)
 	for stage, r := range stages {
-		r.For, r.Membership, r.Keep = cmp.Or(r.For, defaultFor), cmp.Or(r.Membership, defaultMembership), cmp.Or(r.Keep, defaultKeep)
+		r.For, r.Membership = cmp.Or(r.For, defaultFor), cmp.Or(r.Membership, defaultMembership)
 		stages[stage] = r
 	}
 	c.Stages = stages
@@ -134,7 +131,7 @@ func New(c Config) (*Policy, error) {
 		p.stages[stage] = r
 	}
 	for stage, r := range p.stages {
-		r.For, r.Membership, r.Keep = cmp.Or(r.For, defaultFor), cmp.Or(r.Membership, defaultMembership), cmp.Or(r.Keep, defaultKeep)
+		r.For, r.Membership = cmp.Or(r.For, defaultFor), cmp.Or(r.Membership, defaultMembership)
 		p.stages[stage] = r
 	}
 	return p, nil
@@ -157,8 +154,6 @@ func (r *Rule) check() error {
 		return fmt.Errorf("measure %q is none of %s", clip(string(r.Measure)), measures())
 	case r.For != 0 && (r.For < minFor || r.For > maxFor):
 		return fmt.Errorf("for is %s: every measure expires, after %s at least and %s at most", r.For, minFor, maxFor)
-	case r.Keep < 0 || r.Keep > maxFor:
-		return fmt.Errorf("keep is %s: write the time for which a measure stays on once the evidence is below the stage, such as 24h", r.Keep)
 	case !(r.Membership >= 0 && r.Membership <= 1):
 		return errors.New("min_membership is not between 0 and 1")
 	case r.Delay < 0 || r.Tokens < 0 || !(r.TokensPerSecond >= 0):

@@ -118,10 +118,10 @@ func Play(ctx context.Context, o Options) (*Outcome, error) {
 			return nil, err
 		}
 		r.count(e, got)
-		if !reached {
-			continue // a gateway observes what reached a model
-		}
-		if got < e.Usage.Output {
+		if !reached { // a gateway observes what it refused for a measure, too: that is how the rest of a campaign is found
+			e.Usage.Output, e.Usage.Reasoning, e.Output = 0, 0, ""
+			e.Outcome = palladium.Outcome{Status: 429}
+		} else if got < e.Usage.Output {
 			e.Usage.Output, e.Outcome.Finish = got, "length"
 			e.Usage.Reasoning = min(e.Usage.Reasoning, got)
 		}
