@@ -26,6 +26,7 @@ import (
 	"github.com/palladium-guard/palladium/config"
 	"github.com/palladium-guard/palladium/store/catalog"
 	"github.com/palladium-guard/palladium/store/stream"
+	"github.com/palladium-guard/palladium/traffic/budget"
 	"github.com/palladium-guard/palladium/traffic/gateway/observe"
 	"github.com/palladium-guard/palladium/traffic/gateway/pool"
 	"github.com/palladium-guard/palladium/traffic/judge"
@@ -407,7 +408,7 @@ func (h *house) gateway(ctx, inner context.Context) error {
 	}
 	o := h.serving(&serving.Joined{
 		Key: h.key, Sink: sink, Health: h.parts, Metrics: h.metrics(), Refuse: h.refuse, Reloaded: h.reloaded,
-		Alive: func() bool { ok, _ := h.stream.Health(); return ok },
+		Alive: func() bool { ok, _ := h.stream.Health(); return ok }, Lease: h.lease(),
 		Verdicts: func(ctx context.Context, got func(uint64, []byte)) error {
 			return h.stream.Watch(ctx, live.VerdictTable, got)
 		},
@@ -431,6 +432,14 @@ func (h *house) gateway(ctx, inner context.Context) error {
 		h.log.Error("the last observations did not reach the stream", "error", e)
 	}
 	return err
+}
+
+// lease is what gateways share their caps by; nil where the stream is this process's own, and no other gateway can be.
+func (h *house) lease() budget.Lease {
+	if h.file.Stream.URL == "" && h.file.Stream.Cluster.Name == "" {
+		return nil
+	}
+	return budget.NewLease(h.stream.Lease(), func(err error) bool { return errors.Is(err, stream.ErrChanged) })
 }
 
 func (h *house) publisher(name string) *stream.Publisher {

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/palladium-guard/palladium/config"
+	"github.com/palladium-guard/palladium/traffic/budget"
 	"github.com/palladium-guard/palladium/traffic/gateway"
 	"github.com/palladium-guard/palladium/traffic/gateway/observe"
 	"github.com/palladium-guard/palladium/traffic/verdict"
@@ -21,6 +22,7 @@ type Joined struct {
 	// Alive reports whether tables would come if there were newer ones: while they would, the one in use does not grow stale.
 	Alive   func() bool
 	Health  func() []gateway.Part
+	Lease   budget.Lease           // what gateways share caps by; nil: this one holds its caps alone
 	Metrics []prometheus.Collector // more figures for the operator's listener
 	// Refuse says what is wrong with a configuration that was read again: nothing of it is then put in force. Reloaded is told of one
 	// that is in force. Either may be nil.
