@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 DATA      ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-api bench-stream bench-ledger bench-hash bench-models conformance eval fit clean console console-check browser
+.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-api bench-stream contain bench-ledger bench-hash bench-models bench-serve-memory soak faults deploy-check conformance eval fit clean console console-check browser
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -18,11 +18,12 @@ help: ## list the targets
 build: ## build bin/palladium, stamped with version and commit
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/palladium ./cmd/palladium
 
-demo: build ## find a campaign in a made-up world, end to end
-	bin/palladium demo --out out/demo
+demo: build ## see a campaign found, explained and contained while it runs
+	bin/palladium demo
 
 readme: build ## put the output of the demo, trimmed, into README.md
-	@bin/palladium demo --out out/demo 2>/dev/null | awk -f .ci/readme.awk >out/demo/excerpt.txt
+	@mkdir -p out/demo
+	@bin/palladium demo 2>/dev/null | awk -f .ci/readme.awk >out/demo/excerpt.txt
 	@sed -e '/output:begin/,/output:end/ { /output:/!d }' -e '/output:begin/r out/demo/excerpt.txt' README.md >out/demo/README.md
 	@mv out/demo/README.md README.md
 
@@ -40,12 +41,16 @@ vet:
 	$(GO) tool staticcheck ./...
 	cd bench/gateway && $(GO) vet . && $(GO) test .
 
+# The packages that start goroutines, or whose tests do; what is sequential has nothing to race with.
 race:
 	$(GO) test -count=1 ./archtest
-	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC | cut -d' ' -f1) >/dev/null; then \
-		set -x; $(GO) test -race -short ./...; \
+	@set -euo pipefail; \
+	concurrent=$$($(GO) list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}}{{end}}' ./... | while read -r dir; do \
+		grep -qE 'go func|sync\.|atomic\.|\.Go\(' "$$dir"/*.go && echo "$$dir" || true; done); \
+	if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC | cut -d' ' -f1) >/dev/null; then \
+		set -x; $(GO) test -race -short $$concurrent; \
 	else \
-		echo "race: SKIPPED, the race detector needs a C compiler"; $(GO) test -short ./...; \
+		echo "race: SKIPPED, the race detector needs a C compiler"; \
 	fi
 
 # Not part of check: what chance finds must not stop a change that did not cause it. The seeds of all targets are among the tests.
@@ -80,10 +85,27 @@ bench-api: ## the slowest of a hundred answers of the operator's API: 10,000 cam
 bench-ledger: ## durable ledger entries a second
 	$(GO) test ./proof/ledger/tlog -run '^$$' -bench Append -benchtime 50000x
 
+contain: ## what a campaign still draws once measures are on, in the world's own time, with what is found while they are
+	CONTAIN=1 $(GO) test -count=1 -v ./app/serve/contain
+
 bench-stream: ## observations a second through the embedded stream, and what each costs
 	$(GO) test ./store/stream -run '^$$' -bench Stream/plain -benchtime 2000000x
 	$(GO) test ./store/stream -run '^$$' -bench Stream/always -benchtime 50000x
 	$(GO) test ./store/stream -run '^$$' -bench Encoding
+
+bench-serve-memory: build ## memory of serve with ACCOUNTS (1000000) accounts seen; needs 6 GB of memory and some minutes
+	PALLADIUM=$(CURDIR)/bin/palladium SERVE_ACCOUNTS=$(or $(ACCOUNTS),1000000) $(GO) test ./app/serve -run '^TestMemory$$' -v -count=1 -timeout 60m
+
+soak: build ## serve at half its peak rate for SOAK (30m): memory, goroutines and p99 must stay
+	PALLADIUM=$(CURDIR)/bin/palladium SERVE_SOAK=$(or $(SOAK),30m) $(GO) test ./app/serve -run '^TestSoak$$' -v -count=1 -timeout 60m
+
+faults: ## what docs/FAULTS.md tells of, done again: kills, full disks, partitions; some minutes, as root
+	STREAM_PARTITION=1 $(GO) test ./store/stream -run 'Killed|DiskFull|Partition|NobodyThere' -v -count=1
+	LIVE_KILLS=50 $(GO) test ./app/live -run '^TestKill$$' -v -count=1
+	$(GO) test ./app/serving ./app/serve ./store/archive ./store/journal ./traffic/budget -run 'Kill|Dying|Roles|Full|CapsHold|Cut|Damage' -v -count=1
+
+deploy-check: ## image file, compose file, unit, chart and alert rules by their linters; skips those that cannot be had
+	deploy/check
 
 bench-models: ## inspect pickles of 400 MB, compare models of 2.2 GB: time and memory; needs 5 GB of disk
 	$(GO) test ./app/provenance -run '^$$' -bench Large -benchtime 1x -timeout 30m

@@ -64,7 +64,8 @@ func (a *Actor) Act(ctx context.Context, r *palladium.Report) (Acted, error) {
 	if err != nil {
 		return out, err
 	}
-	anew, withdraw := sanction.Reconcile(now, orders, standing)
+	suspects := suspected(r.Campaigns)
+	anew, withdraw := rules.policy.Reconcile(now, orders, standing, func(id string) bool { return suspects[id] && !free.account(ctx, id) })
 	by := policyActor + rules.revision
 	for i := range anew {
 		o := &anew[i]
@@ -91,6 +92,21 @@ func (a *Actor) Act(ctx context.Context, r *palladium.Report) (Acted, error) {
 		out.Withdrawn = append(out.Withdrawn, id)
 	}
 	return out, nil
+}
+
+// suspected are the accounts listed at review or act.
+func suspected(campaigns []palladium.Campaign) map[string]bool {
+	out := map[string]bool{}
+	for i := range campaigns {
+		c := &campaigns[i]
+		if c.Stage != palladium.StageAct && c.Stage != palladium.StageReview {
+			continue
+		}
+		for _, m := range c.Accounts {
+			out[m.ID] = true
+		}
+	}
+	return out
 }
 
 // words is what an account holder is told of an order of policy.

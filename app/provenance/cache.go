@@ -34,7 +34,7 @@ const (
 // Cache remembers digests of files between runs, for one model. A digest counts only for a file with the same device,
 // inode, size, time of modification and time of change, to the nanosecond, and whose content bears it out at its
 // beginning, its end and places that only the holder of the cache's key can know. The time of change is set by the kernel
-// at every write and cannot be set by the file's owner. The cache is authenticated with the key: a line that anybody else
+// at every write, for memory maps see Settle, and cannot be set by the file's owner. The cache is authenticated with the key: a line that anybody else
 // wrote is not believed. Who can set the machine's clock, write to the disk below the file system, or read the key, can
 // deceive it: Paranoid, or no cache at all, re-reads everything.
 type Cache struct {
@@ -222,12 +222,20 @@ func (c *Cache) Recall(content io.ReaderAt, s manifest.Stamp, u manifest.Unit) (
 	return l.Digest, true
 }
 
-// Keep implements manifest.Memory.
-func (c *Cache) Keep(content io.ReaderAt, s manifest.Stamp, u manifest.Unit, digest []byte) {
+// Settle implements manifest.Memory. Writes through a memory map set the time of change when they first touch a page, and
+// not again before the page was written back: so it is, before the file is read. The file's last change is compared with
+// the time before that, so that no page can be touched at the same tick of the clock as that change.
+func (c *Cache) Settle(content io.ReaderAt, s manifest.Stamp) bool {
 	limit := c.now().Add(-settle).UnixNano()
 	if s.Device != c.device || s.Change > limit || s.Modified > limit {
-		return
+		return false
 	}
+	f, ok := content.(interface{ Sync() error })
+	return ok && f.Sync() == nil
+}
+
+// Keep implements manifest.Memory.
+func (c *Cache) Keep(content io.ReaderAt, s manifest.Stamp, u manifest.Unit, digest []byte) {
 	k := cacheKey{s, u}
 	sample, err := c.sample(content, k)
 	if err != nil {

@@ -108,17 +108,20 @@ func TestCacheSamples(t *testing.T) {
 			t.Error("recalled for another time of change")
 		}
 	}
-	// What was just written, or lies in the future, is not kept.
+	// What was just written, lies in the future, or cannot be synced is not kept.
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	check(t, err)
+	defer f.Close()
 	for _, at := range []int64{999, 1000, 2000} {
-		c.used = map[cacheKey]cacheLine{}
-		c.Keep(bytes.NewReader(nil), manifest.Stamp{Change: at * 1e9}, manifest.Unit{}, []byte("d"))
-		if len(c.used) != 0 {
-			t.Errorf("kept a digest of a file changed at %d of 1000", at)
+		if c.Settle(f, manifest.Stamp{Change: at * 1e9}) {
+			t.Errorf("keeps a digest of a file changed at %d of 1000", at)
 		}
 	}
-	c.Keep(bytes.NewReader(nil), manifest.Stamp{Device: 7}, manifest.Unit{}, []byte("d"))
-	if len(c.used) != 0 {
-		t.Error("kept a digest of a file on another device")
+	if c.Settle(f, manifest.Stamp{Device: 7}) || c.Settle(bytes.NewReader(nil), manifest.Stamp{}) {
+		t.Error("keeps a digest of a file on another device, or of what is no file")
+	}
+	if !c.Settle(f, manifest.Stamp{Change: 997e9}) {
+		t.Error("keeps no digest of a file that is old enough")
 	}
 }
 

@@ -61,18 +61,11 @@ func (w *Weights) open() (m *compare.Model, done func(), err error) {
 	}()
 	var sources []compare.Source
 	for _, p := range paths {
-		f, err := os.Open(p)
+		f, info, err := openRegular(p)
 		if err != nil {
 			return nil, nil, fmt.Errorf("open the weights: %w", err)
 		}
 		open = append(open, f)
-		info, err := f.Stat()
-		if err != nil {
-			return nil, nil, fmt.Errorf("open the weights: %w", err)
-		}
-		if !info.Mode().IsRegular() {
-			return nil, nil, fmt.Errorf("open the weights: %s is no regular file", p)
-		}
 		sources = append(sources, compare.Source{Name: p, Data: f, Size: info.Size()})
 	}
 	vocab, err := w.vocabulary(filepath.Dir(paths[0]))
@@ -173,7 +166,7 @@ func readIndex(path string) (map[string]string, error) {
 }
 
 func readAtMost(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, _, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/palladium-guard/palladium/internal/sha256pair"
 	"github.com/palladium-guard/palladium/weights/manifest"
@@ -280,13 +281,51 @@ func leftOut(paths []string, ignored []manifest.File) []Left {
 	return out
 }
 
-// readSmall reads a file that is at most limit bytes.
+// readSmall reads a file, or a pipe that the operator names, of at most limit bytes.
 func readSmall(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	return readLimited(f, path, limit)
+}
+
+// readSignature reads a signature file. It may lie in a model, by anybody.
+func readSignature(path string) ([]byte, error) {
+	f, _, err := openRegular(path)
+	if errors.Is(err, errIrregular) {
+		return nil, fmt.Errorf("%w: the signature %w: put the signature's own file in its place", ErrRefused, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readLimited(f, path, signing.MaxBundle)
+}
+
+// errIrregular is wrapped by errors about a pipe, a device or a directory where a file is expected.
+var errIrregular = errors.New("is no regular file")
+
+// openRegular opens a file of a model for reading, and never waits: opening a pipe the usual way keeps its reader until
+// somebody writes to it.
+func openRegular(path string) (*os.File, fs.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s %w", path, errIrregular)
+	}
+	if err != nil {
+		_ = f.Close() // nothing was read
+		return nil, nil, err
+	}
+	return f, info, nil
+}
+
+func readLimited(f io.Reader, path string, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, err

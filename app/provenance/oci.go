@@ -236,7 +236,7 @@ func verifyArtifact(ctx context.Context, o VerifyOptions) (*Report, error) {
 	attached := map[string][]byte{}
 	var names []string
 	if o.Signature != "" {
-		data, err := readSmall(o.Signature, signing.MaxBundle)
+		data, err := readSignature(o.Signature)
 		if err != nil {
 			return nil, fmt.Errorf("read the signature: %w", err)
 		}

@@ -18,7 +18,8 @@ func stampOf(info fs.FileInfo) (manifest.Stamp, bool) {
 }
 
 // timesHold returns an error when the file system under dir is not known to keep times of change by this machine's own
-// clock: network and user-space file systems tell whatever their server pleases.
+// clock: network and user-space file systems tell whatever their server pleases. Those on which a write through a memory
+// map leaves the times alone, tmpfs, or sets them later, ZFS, are not among them.
 func timesHold(dir string) error {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {
@@ -29,9 +30,7 @@ func timesHold(dir string) error {
 		0x58465342, // xfs
 		0x9123683e, // btrfs
 		0xf2f52010, // f2fs
-		0x2fc12fc1, // zfs
 		0xca451a4e, // bcachefs
-		0x01021994, // tmpfs
 		0x794c7630: // overlayfs
 		return nil
 	}

@@ -68,7 +68,7 @@ func Summarise(path string, trust []signing.Trust) (*Summary, error) {
 	if len(tree.Problems) > 0 {
 		s.Note = tree.Problems[0].Error()
 	}
-	data, err := readSmall(at, signing.MaxBundle)
+	data, err := readSignature(at)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return s, nil

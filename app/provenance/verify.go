@@ -125,7 +125,7 @@ func Verify(ctx context.Context, o VerifyOptions) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := readSmall(path, signing.MaxBundle)
+	data, err := readSignature(path)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("verify the model: %w: it has no signature: %s is not there", ErrRefused, path)

@@ -39,8 +39,6 @@ import (
 	"github.com/palladium-guard/palladium/traffic/sanction"
 )
 
-var errReload = errors.New("nothing is read again here: start this process anew")
-
 // defaultAPI is where the operator's API listens when nothing is said.
 const defaultAPI = "127.0.0.1:8090"
 
@@ -221,8 +219,11 @@ func (h *house) policies() (map[string]decide.Kind, error) {
 	}
 	return map[string]decide.Kind{
 		catalog.PolicyJudge: {Standing: string(judged), Check: func(text []byte) (string, error) {
-			_, err := judge.Load(text)
-			return named(text), err
+			p, err := judge.Load(text)
+			if err != nil {
+				return "", err
+			}
+			return p.Revision(), nil
 		}},
 		catalog.PolicyEnforcement: {Standing: string(enforced), Check: func(text []byte) (string, error) {
 			c, err := config.ParseEnforcement(text)

@@ -70,7 +70,8 @@ func (h *house) followVerdicts(ctx context.Context, table *verdict.Holder) {
 	}
 	h.work.Go(func() {
 		for ctx.Err() == nil {
-			if err := h.stream.Watch(ctx, live.VerdictTable, take); err != nil && ctx.Err() == nil {
+			err := h.stream.Watch(ctx, live.VerdictTable, take)
+			if ctx.Err() == nil {
 				table.Fail(err)
 				h.log.Error("verdicts do not come; checks fail as they are configured to", "error", err)
 			}

@@ -106,9 +106,6 @@ func compiles(f *config.File) error {
 		plans = fmt.Errorf("budget: %w", plans)
 	}
 	errs := []error{rules, plans}
-	if !f.Archive.Off {
-		errs = append(errs, f.Archive.Check())
-	}
 	if f.Detector.Policy != "" {
 		text, err := os.ReadFile(f.Detector.Policy)
 		if err == nil {

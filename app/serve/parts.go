@@ -49,6 +49,9 @@ func (h *house) parts() []gateway.Part {
 		}
 		out = append(out, p)
 	}
+	for i := range out {
+		out[i].Needed = h.needed(out[i].Name)
+	}
 	return append(out, h.beganParts()...)
 }
 
@@ -129,7 +132,7 @@ func (h *house) startAdmin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for the operator: %w", err)
 	}
-	srv := admin.New(admin.Options{Token: token, Health: h.parts, Metrics: promhttp.HandlerFor(reg, promhttp.HandlerOpts{}), Reload: func() error { return errReload }})
+	srv := admin.New(admin.Options{Token: token, Health: h.parts, Metrics: promhttp.HandlerFor(reg, promhttp.HandlerOpts{}), Reload: h.reload})
 	h.serveHTTP(ctx, srv, l)
 	h.mu.Lock()
 	h.ready.Admin = l.Addr().String()

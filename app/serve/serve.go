@@ -27,6 +27,7 @@ import (
 	"github.com/palladium-guard/palladium/notify"
 	"github.com/palladium-guard/palladium/store/catalog"
 	"github.com/palladium-guard/palladium/store/stream"
+	"github.com/palladium-guard/palladium/traffic/budget"
 	"github.com/palladium-guard/palladium/traffic/gateway/observe"
 	"github.com/palladium-guard/palladium/traffic/gateway/pool"
 	"github.com/palladium-guard/palladium/traffic/judge"
@@ -206,6 +207,7 @@ func Fill(f *config.File, state string) {
 	}
 	f.Taps.Fill()
 	f.Check.Fill()
+	fillArchive(f, state)
 	f.Detector.Dir = cmp.Or(f.Detector.Dir, filepath.Join(state, "detector"))
 	f.Gateway.State = cmp.Or(f.Gateway.State, filepath.Join(state, "gateway"))
 	f.Key = cmp.Or(f.Key, filepath.Join(state, "measuring.key"))
@@ -220,6 +222,9 @@ func (h *house) check(f *config.File) error {
 		errs = append(errs, err)
 	}
 	errs = append(errs, f.Detector.Check(), f.Taps.Check(), f.Notify.Check())
+	if !f.Archive.Off {
+		errs = append(errs, f.Archive.Check())
+	}
 	if f.Check.HTTP != "" || f.Check.GRPC != "" {
 		errs = append(errs, f.Check.Check())
 	}
@@ -258,7 +263,7 @@ func (h *house) open(ctx context.Context) error {
 		if h.ledger, err = openLedger(ctx, h.file.Ledger, h.log); err != nil {
 			return err
 		}
-		policy, err := sanction.New(h.file.Enforcement)
+		policy, err := sanction.New(h.appealing(h.file.Enforcement))
 		if err != nil {
 			return err
 		}
@@ -272,6 +277,31 @@ func (h *house) open(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// appealing gives a policy that names no appeal page the one that is served here, so that every notice leads there.
+func (h *house) appealing(c sanction.Config) sanction.Config {
+	if c.Appeal != "" || h.file.API.Off {
+		return c
+	}
+	origin := h.file.API.Origin
+	if host, port, err := net.SplitHostPort(cmp.Or(h.o.API, h.file.API.Listen, defaultAPI)); origin == "" && err == nil && port != "0" {
+		ip := net.ParseIP(host)
+		if host == "" || ip != nil && ip.IsUnspecified() {
+			return c // people come by a name that only api.origin can say
+		}
+		if ip != nil && ip.IsLoopback() {
+			host = "localhost"
+		}
+		origin = "http://" + net.JoinHostPort(host, port)
+		if h.file.API.Certificate != "" {
+			origin = "https" + strings.TrimPrefix(origin, "http")
+		}
+	}
+	if origin != "" {
+		c.Appeal = origin + "/appeal"
+	}
+	return c
 }
 
 // takePolicy puts the enforcement policy in force that the catalog says is, if it says so.
@@ -290,7 +320,7 @@ func (h *house) takePolicy(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read enforcement policy %s of the catalog: %w", p.Revision, err)
 	}
-	policy, err := sanction.New(c)
+	policy, err := sanction.New(h.appealing(c))
 	if err != nil {
 		return fmt.Errorf("read enforcement policy %s of the catalog: %w", p.Revision, err)
 	}
@@ -332,6 +362,9 @@ func (h *house) start(ctx context.Context) error {
 		if err := h.detect(ctx); err != nil {
 			return err
 		}
+		if err := h.startArchive(ctx); err != nil {
+			return err
+		}
 		if err := h.tapFiles(ctx); err != nil {
 			return err
 		}
@@ -371,13 +404,7 @@ func (h *house) followPolicy(ctx context.Context) {
 // gateway runs the gateway until ctx ends, or waits for that where none runs here.
 func (h *house) gateway(ctx, inner context.Context) error {
 	if !h.runs(RoleGateway) {
-		h.tellReady()
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-h.failed:
-			return err
-		}
+		return h.wait(ctx)
 	}
 	life, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -394,8 +421,8 @@ func (h *house) gateway(ctx, inner context.Context) error {
 		sink = h.o.Observed(pub)
 	}
 	o := h.serving(&serving.Joined{
-		Key: h.key, Sink: sink, Health: h.parts, Metrics: h.metrics(),
-		Alive: func() bool { ok, _ := h.stream.Health(); return ok },
+		Key: h.key, Sink: sink, Health: h.parts, Metrics: h.metrics(), Refuse: h.refuse, Reloaded: h.reloaded,
+		Alive: func() bool { ok, _ := h.stream.Health(); return ok }, Lease: h.lease(),
 		Verdicts: func(ctx context.Context, got func(uint64, []byte)) error {
 			return h.stream.Watch(ctx, live.VerdictTable, got)
 		},
@@ -419,6 +446,14 @@ func (h *house) gateway(ctx, inner context.Context) error {
 		h.log.Error("the last observations did not reach the stream", "error", e)
 	}
 	return err
+}
+
+// lease is what gateways share their caps by; nil where the stream is this process's own, and no other gateway can be.
+func (h *house) lease() budget.Lease {
+	if h.file.Stream.URL == "" && h.file.Stream.Cluster.Name == "" {
+		return nil
+	}
+	return budget.NewLease(h.stream.Lease(), func(err error) bool { return errors.Is(err, stream.ErrChanged) })
 }
 
 func (h *house) publisher(name string) *stream.Publisher {

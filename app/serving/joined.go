@@ -6,6 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/palladium-guard/palladium/config"
+	"github.com/palladium-guard/palladium/traffic/budget"
 	"github.com/palladium-guard/palladium/traffic/gateway"
 	"github.com/palladium-guard/palladium/traffic/gateway/observe"
 	"github.com/palladium-guard/palladium/traffic/verdict"
@@ -20,7 +22,12 @@ type Joined struct {
 	// Alive reports whether tables would come if there were newer ones: while they would, the one in use does not grow stale.
 	Alive   func() bool
 	Health  func() []gateway.Part
+	Lease   budget.Lease           // what gateways share caps by; nil: this one holds its caps alone
 	Metrics []prometheus.Collector // more figures for the operator's listener
+	// Refuse says what is wrong with a configuration that was read again: nothing of it is then put in force. Reloaded is told of one
+	// that is in force. Either may be nil.
+	Refuse   func(*config.File) error
+	Reloaded func(*config.File)
 }
 
 // confirm is how often a table is said to be the newest still, and how long is waited before tables are asked for anew.

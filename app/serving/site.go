@@ -77,6 +77,9 @@ func (s *site) open(f *config.File) error {
 	s.verdicts = verdict.NewHolder(g.Verdicts.MaxAge)
 	if j := s.o.Join; j != nil {
 		key = j.Key
+		if j.Lease != nil {
+			s.ledger.Join(j.Lease)
+		}
 		if g.Verdicts.File != "" {
 			return errors.New("gateway.verdicts.file is set, but verdicts come from the detector: leave it out, or run palladium gateway alone")
 		}
@@ -178,6 +181,11 @@ func (s *site) reload() error {
 	if err != nil {
 		return err
 	}
+	if j := s.o.Join; j != nil && j.Refuse != nil {
+		if err := j.Refuse(f); err != nil {
+			return err
+		}
+	}
 	keys, checker, forget := s.keys, s.checker, s.forget
 	opt, err := s.parts(f)
 	if err != nil {
@@ -189,6 +197,9 @@ func (s *site) reload() error {
 		return err
 	}
 	forget()
+	if j := s.o.Join; j != nil && j.Reloaded != nil {
+		j.Reloaded(f)
+	}
 	s.watchSecrets(f)
 	if f.Gateway.Verdicts.File != "" {
 		s.readVerdicts(f.Gateway.Verdicts.File)
@@ -233,11 +244,15 @@ func (s *site) watch(f *config.File) {
 	go func() {
 		t := time.NewTicker(time.Hour)
 		defer t.Stop()
+		back := time.NewTicker(time.Minute)
+		defer back.Stop()
 		for {
 			select {
 			case now := <-t.C:
 				s.ledger.Sweep(now)
 				s.limiter.Sweep(now)
+			case now := <-back.C:
+				s.giveBack(now)
 			case <-s.life.Done():
 				return
 			}
@@ -417,10 +432,20 @@ func (s *site) openState(dir string, sync time.Duration) (key [32]byte, err erro
 	return key, err
 }
 
+// giveBack lets other gateways have what this one holds of shared caps and does not draw.
+func (s *site) giveBack(now time.Time) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := s.ledger.GiveBack(ctx, now); err != nil {
+		s.log.Warn("portions of budgets are not given back; they count as drawn until the day or the month ends", "error", err)
+	}
+}
+
 // close ends what runs beside the listeners.
 func (s *site) close() {
 	if s.gateway != nil {
 		s.gateway.Close()
+		s.giveBack(time.Now())
 	}
 	if s.observer != nil {
 		s.observer.Close()

@@ -21,12 +21,14 @@ import (
 func demoCommand() *cobra.Command {
 	var out string
 	var seed uint64
-	var live, shadow, stay bool
+	var recorded, shadow, stay bool
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Make a small world with a campaign in it, find the campaign, explain it, and compare with the truth",
-		Long: "Makes the recorded traffic of a model API with a campaign among honest accounts, scans it as it would any logs,\n" +
-			"explains what it found, and compares that with the truth. It needs no data and no network, and takes some seconds.\n\n" +
+		Short: "Play a world with a theft campaign through a running system: found, explained, contained",
+		Long: "Starts gateway, detector and console on this machine, in front of a made-up model, and lets honest accounts and one campaign of\n" +
+			"fake ones send real requests, days of their world in seconds. It shows the campaign being found, explained and contained in\n" +
+			"under two minutes. On a terminal everything then stays up for a look, until you interrupt it. It needs no data and no network.\n\n" +
+			"With --recorded the same world is written to files and scanned as any logs would be.\n\n" +
 			"The exit status is 0 when the campaign was found, and 1 when it was not.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,17 +39,24 @@ func demoCommand() *cobra.Command {
 				}
 				out = dir
 			}
-			if live {
-				return playLive(cmd, out, seed, shadow, stay)
+			if recorded {
+				return demonstrate(cmd, out, seed)
 			}
-			return demonstrate(cmd, out, seed)
+			if !cmd.Flags().Changed("stay") {
+				_, stay = terminal(cmd.OutOrStdout())
+			}
+			return playLive(cmd, out, seed, shadow, stay)
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "`DIR` to write to; a new temporary folder when not given")
-	cmd.Flags().BoolVar(&live, "live", false, "play the world as real HTTP through a running system, in place of recorded traffic")
-	cmd.Flags().BoolVar(&shadow, "shadow", false, "with --live: decide, and enforce nothing")
-	cmd.Flags().BoolVar(&stay, "stay", false, "with --live: stay up for a look afterwards")
+	cmd.Flags().BoolVar(&recorded, "recorded", false, "write the world to files and scan them, in place of requests to a running system")
+	cmd.Flags().BoolVar(&shadow, "shadow", false, "decide, and enforce nothing")
+	cmd.Flags().BoolVar(&stay, "stay", false, "stay up for a look afterwards (default: on a terminal)")
 	cmd.Flags().Uint64Var(&seed, "seed", 1, "another seed, another world of the same kind")
+	cmd.Flags().Bool("live", true, "")
+	_ = cmd.Flags().MarkHidden("live") // what is the case anyway
+	cmd.MarkFlagsMutuallyExclusive("recorded", "shadow")
+	cmd.MarkFlagsMutuallyExclusive("recorded", "stay")
 	return cmd
 }
 

@@ -10,7 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/palladium-guard/palladium/app"
 	"github.com/palladium-guard/palladium/app/serve/demo"
+	"github.com/palladium-guard/palladium/report"
 )
 
 // playLive plays the demo's world through a running system as real HTTP.
@@ -59,9 +61,20 @@ func playLive(cmd *cobra.Command, dir string, seed uint64, shadow, stay bool) (e
 	if end.Act.IsZero() {
 		return errors.New("the campaign did not come to act before the world ended")
 	}
+	detail := filepath.Join(dir, "report.json")
+	if err := app.WriteFile(detail, func(w io.Writer) error { return report.JSONDetail(w, end.Report) }); err != nil {
+		return err
+	}
+	opt := textOptions(w)
+	opt.Explain = itself() + " explain --report " + detail
+	fmt.Fprintln(w)
+	if err := report.Text(w, end.Report, opt); err != nil {
+		return err
+	}
 	fmt.Fprintf(w, "\nFound after %s, at %s of the world: %d of %d fake accounts are under a measure, and %d honest ones.\n",
 		end.Wall.Round(100*time.Millisecond), end.Act.Format("2 January 15:04"), end.Caught, end.Fakes, end.Honest)
-	fmt.Fprintf(w, "Since then the campaign got %.1f %% of the tokens that it would have got with nobody in the way.\n", 100*end.Drawn())
+	fmt.Fprintf(w, "Since then the campaign got %.1f %% of the tokens that it would have got with nobody in the way,\n"+
+		"with hours of its world in each second that a decision takes; in a world's own time it is less: docs/serve.md.\n", 100*end.Drawn())
 	if stay {
 		fmt.Fprintln(w, "\nEverything stays up for a look, until you interrupt it.")
 		<-cmd.Context().Done()

@@ -17,7 +17,14 @@ export default defineConfig({
       checks: { pluginTimings: false, bundlerTimings: false } as never,
       output: {
         // What all views share comes with the first script: one request, not thirty small ones.
-        codeSplitting: { groups: [{ name: "base", test: /[\\/]src[\\/](api|parts|shell|show)[\\/](?!plot\.ts)|[\\/]node_modules[\\/](svelte|clsx|esm-env)[\\/]/ }] },
+        // The rest comes by the people who use it: fewer, larger files pack better.
+        codeSplitting: {
+          groups: [
+            { name: "base", test: /[\\/]src[\\/](api|parts|shell|show)[\\/]|[\\/]campaign[\\/](Undo|Resolve)\.|[\\/]node_modules[\\/](svelte|clsx|esm-env)[\\/]/ },
+            { name: "work", test: /[\\/]views[\\/](allow|appeals|approvals|cases|decisions|linked|policies)[\\/]/ },
+            { name: "site", test: /[\\/]views[\\/](artifacts|credentials|ledger|settings|system|users)[\\/]|[\\/]src[\\/]proof[\\/]/ },
+          ],
+        },
       },
     },
   },

@@ -8,11 +8,11 @@ import (
 	"slices"
 )
 
-// Recent returns the ids of the exchanges that are among the last n rows of a log, oldest first, so that who goes on writing it knows
-// what is in it. It reads two columns.
-func (a *Archive) Recent(ctx context.Context, log string, n uint64) ([]uint64, error) {
+// Recent returns the ids of the exchanges that are among the last n rows of the log, oldest first, as it was before this Writer was
+// given anything: who goes on with the log can leave out what is in it. It reads two columns.
+func (w *Writer) Recent(ctx context.Context, n uint64) ([]uint64, error) {
 	for try := 0; ; try++ {
-		out, err := a.recent(ctx, log, n)
+		out, err := w.archive.recent(ctx, w.log, n)
 		if !errors.Is(err, fs.ErrNotExist) || try == 20 { // gone: merged meanwhile
 			return out, err
 		}

@@ -29,7 +29,7 @@ func (s *Stream) keys(ctx context.Context, of string) (jetstream.KeyValue, error
 	name := s.bucket(of)
 	kv, err := s.js.KeyValue(ctx, name)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		kv, err = s.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, Description: of + " of palladium", History: 1, Replicas: s.config.copies(), Storage: jetstream.FileStorage})
+		kv, err = s.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, Description: of + " of palladium", History: 1, TTL: lives(of), Replicas: s.config.copies(), Storage: jetstream.FileStorage})
 		if errors.Is(err, jetstream.ErrBucketExists) {
 			kv, err = s.js.KeyValue(ctx, name)
 		}
@@ -41,6 +41,14 @@ func (s *Stream) keys(ctx context.Context, of string) (jetstream.KeyValue, error
 	s.buckets[of] = kv
 	s.mu.Unlock()
 	return kv, nil
+}
+
+// lives is how long a key is kept after it was written last; 0 is for ever. A cell of a month's budget outlives the month.
+func lives(of string) time.Duration {
+	if of == budgets {
+		return 70 * 24 * time.Hour
+	}
+	return 0
 }
 
 // with does what on a bucket. Where nobody answers for it, as while a cluster chooses who does, nothing was done, and it is
@@ -174,7 +182,7 @@ var ErrChanged = errors.New("the cell has changed since it was read")
 // cellWait is how long a cell's read or write may take.
 const cellWait = 2 * time.Second
 
-// Lease returns the cells in which budgets keep what gateways hold of a cap: budget.Share makes a budget.Lease of them.
+// Lease returns the cells in which budgets keep what gateways hold of a cap: budget.NewLease makes a budget.Lease of them.
 func (s *Stream) Lease() *Cells { return &Cells{s} }
 
 // Get returns the value of a cell and its revision; nil and zero where it was never set.

@@ -92,6 +92,8 @@ func play(role, how string) error {
 		}
 	case "gateway":
 		return gateway(ctx, s, p, out)
+	case "reader":
+		return tellRead(ctx, s, out)
 	}
 	return fmt.Errorf("no role %q", role)
 }

@@ -359,7 +359,7 @@ func (s *Stream) Health() (ok bool, says string) {
 	if len(wrong) > 0 {
 		return false, fmt.Sprintf("%s; %.1f MB are held in memory", strings.Join(wrong, "; "), float64(all.held)/1e6)
 	}
-	return true, fmt.Sprintf("%d batches in %.1f MB", st.messages, float64(st.bytes)/1e6)
+	return true, fmt.Sprintf("%.1f MB kept, batches: %d", float64(st.bytes)/1e6, st.messages)
 }
 
 // standing is what a publisher tells, or all of them together.

@@ -25,6 +25,7 @@ type Journal interface {
 // arithmetic of one request's principals only, never over I/O.
 type Ledger struct {
 	journal Journal // nil: nothing survives a restart
+	fleet   *fleet  // nil: the caps are this ledger's alone
 	seed    maphash.Seed
 	shards  [shardCount]shard
 	next    atomic.Uint64 // id of the next reservation
@@ -162,6 +163,13 @@ func (l *Ledger) meter(k key) *meter {
 // then all of it counts as drawn. It returns *Exceeded for the first cap in the way, and errors that wrap ErrDemand,
 // ErrClock or ErrJournal. A demand is charged to the day and month of now, also when it ends in the next one.
 func (l *Ledger) Reserve(now time.Time, d Demand) (*Reservation, error) {
+	if l.fleet != nil {
+		return l.reserveShared(context.Background(), now, d) // the store bounds its own time
+	}
+	return l.reserve(now, d)
+}
+
+func (l *Ledger) reserve(now time.Time, d Demand) (*Reservation, error) {
 	if err := d.check(); err != nil {
 		return nil, err
 	}

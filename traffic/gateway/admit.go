@@ -74,6 +74,7 @@ func (x *exchange) police(sc *scratch) *refusal {
 	if f := x.inScope(r); f != nil {
 		return f
 	}
+	x.may = true
 	if f := x.judge(); f != nil {
 		return f
 	}

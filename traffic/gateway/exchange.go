@@ -52,6 +52,7 @@ type exchange struct {
 	held      int    // bytes counted in Gateway.held
 	model     string
 	stream    bool // asked for
+	may       bool // the caller may ask for the model
 	standing  verdict.Standing
 	redaction wire.Redaction
 	reserved  *budget.Reservation

@@ -29,9 +29,10 @@ type Finished struct {
 	Input, Output int64 // tokens, where the upstream gave no figures
 }
 
-// observed hands the exchange over when it reached a model.
+// observed hands the exchange over when it reached a model, or was refused to a caller that may ask for it: who goes on
+// asking under a measure is how the rest of a campaign is found.
 func (x *exchange) observed() {
-	if x.g.observer == nil || x.s.cfg.Observe.Off || x.up == nil || !x.route.policed() || x.route.Kind == wire.CountTokens || x.body == nil {
+	if x.g.observer == nil || x.s.cfg.Observe.Off || !x.may || !x.route.policed() || x.route.Kind == wire.CountTokens || x.body == nil {
 		return
 	}
 	f := &Finished{

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/traffic/gateway"
 )
 
@@ -33,6 +34,21 @@ func TestObserves(t *testing.T) {
 	text(t, r.send("/v1/chat/completions", chatPlain))
 	if r.seen.wait(t, 3); len(r.seen.all) != 3 {
 		t.Errorf("%d observations, wanted 3", len(r.seen.all))
+	}
+}
+
+// What a measure refuses is observed too, as refused: who goes on asking is how the rest of a campaign is found.
+func TestObservesWhatAMeasureRefuses(t *testing.T) {
+	r := start(t, nil)
+	if err := r.swap(palladium.Verdict{Measure: palladium.MeasureSuspend}); err != nil {
+		t.Fatal(err)
+	}
+	if resp := r.send("/v1/chat/completions", chatPlain); resp.StatusCode != http.StatusForbidden {
+		t.Fatal(resp.StatusCode)
+	}
+	o := r.seen.wait(t, 1)[0]
+	if o.Account != "acme" || o.Prompt == 0 || o.Outcome.Status != http.StatusForbidden || o.Usage.Output != 0 || o.Answer != 0 {
+		t.Errorf("observation %+v", o)
 	}
 }
 

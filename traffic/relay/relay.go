@@ -54,6 +54,7 @@ type Answer struct {
 	tail   []byte       // of a stream that passes by whole events: those that passed last, and the beginning of the next
 	memory *[]byte      // of tail, from the pool; nil: there is none, or it is its own
 	past   int          // how much of tail has passed
+	late   bool         // a carriage return is held back: the line feed that may follow belongs to the same event
 	begun  bool         // part of an event passed before whole events were waited for
 }
 
@@ -88,7 +89,7 @@ func (a *Answer) Follow(p []byte) ([]byte, Ending) {
 	a.keep(p)
 	end := Goes
 	metered := a.metered()
-	if a.hides || metered && (a.tail != nil || a.opt.Reserved.Left() <= 2*int64(len(p))) {
+	if a.hides || a.late || metered && (a.tail != nil || a.opt.Reserved.Left() <= 2*int64(len(p))) {
 		p, end = a.wholeEvents(p, metered)
 	} else {
 		a.Scan.Scan(p)
@@ -111,6 +112,11 @@ func (a *Answer) Rest() []byte {
 	if a.edit != nil && !a.hides {
 		a.edited = a.edit.Close(a.edited[:0])
 		return a.edited
+	}
+	if a.late {
+		a.late = false
+		a.Scan.Scan([]byte{'\r'})
+		return append(bytes.Clone(a.tail[a.past:]), '\r')
 	}
 	return a.tail[a.past:]
 }
@@ -135,6 +141,15 @@ func (a *Answer) metered() bool { return a.opt.Reserved != nil && a.opt.Endpoint
 // wholeEvents follows a chunk event by event and returns the events that end in it. The bytes behind the last one are
 // held back, so that the stream can be ended, or an event left out, between two events.
 func (a *Answer) wholeEvents(p []byte, metered bool) ([]byte, Ending) {
+	if a.late && len(p) > 0 {
+		p, a.late = append([]byte{'\r'}, p...), false
+	}
+	if n := len(p); n > 0 && p[n-1] == '\r' {
+		p, a.late = p[:n-1], true
+	}
+	if len(p) == 0 {
+		return nil, Goes
+	}
 	a.tail = a.tail[:copy(a.tail, a.tail[a.past:])]
 	a.past, a.edited = 0, a.edited[:0]
 	if len(a.tail) == 0 {

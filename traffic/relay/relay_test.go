@@ -122,6 +122,24 @@ func TestPassesCRLF(t *testing.T) {
 	}
 }
 
+// Where the cut lies between a carriage return and its line feed, both go with the event that they end, or with one that is
+// left out.
+func TestHidesUsageCRLF(t *testing.T) {
+	hidden := `data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}` + "\n\n"
+	kept := stream(3)
+	at := strings.Index(kept, "data: [DONE]")
+	in := strings.ReplaceAll(kept[:at]+hidden+kept[at:], "\n", "\r\n")
+	want := pass([]byte(in), chat(wire.Redaction{UsageChunk: true}, 1000), every(1<<20)).out
+	if strings.Contains(want, "prompt_tokens") || !strings.HasSuffix(want, "\r\n\r\ndata: [DONE]\r\n\r\n") {
+		t.Fatalf("got %q", want)
+	}
+	for size := 1; size < 80; size++ {
+		if got := pass([]byte(in), chat(wire.Redaction{UsageChunk: true}, 1000), every(size)).out; got != want {
+			t.Errorf("in pieces of %d:\n got %q\nwant %q", size, got, want)
+		}
+	}
+}
+
 // A stream that meets its limit ends between two events, never with the end mark; at most the event that was being
 // passed when the limit came near goes beyond it.
 func TestEndsAtTheLimit(t *testing.T) {

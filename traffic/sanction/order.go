@@ -74,39 +74,70 @@ func (p *Policy) Orders(now time.Time, campaigns []palladium.Campaign, exempt fu
 const renewAt = 0.75
 
 // Reconcile compares orders with what stands. What it returns is to be decided anew, and the ids of what is to be
-// withdrawn once that is done: decisions whose campaign no longer calls for them, or that others take the place of.
-// Accounts that joined a campaign get an order of their own; an account that left takes the old decision with it.
-func Reconcile(now time.Time, orders []Order, standing []Standing) (anew []Order, withdraw []string) {
+// withdrawn once that is done: decisions that are not called for any more, or that others take the place of. Accounts that
+// joined a campaign get an order of their own.
+//
+// A measure that touches is not taken off because the evidence is weaker for an hour, which the measure itself brings about:
+// what is refused is not seen. It stays, until it expires and no longer, on accounts of which suspect answers true: those
+// that are listed at review or act still, and that policy does not leave alone. An account that is not listed any more is
+// let go at once.
+func (p *Policy) Reconcile(now time.Time, orders []Order, standing []Standing, suspect func(account string) bool) (anew []Order, withdraw []string) {
 	by := make(map[string][]Standing)
+	held := make(map[string]bool) // accounts under a measure that stays
 	for _, s := range standing {
 		by[s.Campaign] = append(by[s.Campaign], s)
+		if p.stays(&s) {
+			for _, a := range s.Accounts {
+				held[a] = held[a] || suspect(a)
+			}
+		}
 	}
-	kept := make(map[string]bool)
+	kept, covered := make(map[string]bool), make(map[string]bool)
 	for _, o := range orders {
-		var missing []string
-		covered := make(map[string]bool)
+		here := make(map[string]bool)
 		for _, s := range by[o.Campaign] {
-			if !s.fits(now, &o) {
+			if !s.fits(now, &o, func(a string) bool { return p.stays(&s) && held[a] }) {
 				continue
 			}
 			kept[s.ID] = true
 			for _, a := range s.Accounts {
-				covered[a] = true
+				here[a] = true
 			}
 		}
+		var missing []string
 		for _, a := range o.Accounts {
-			if !covered[a] {
+			if !here[a] && !(o.Rule.Measure == palladium.MeasureObserve && held[a]) {
 				missing = append(missing, a)
 			}
+			covered[a] = covered[a] || o.Rule.Measure != palladium.MeasureObserve
 		}
 		if len(missing) > 0 {
 			o.Accounts = missing
 			anew = append(anew, o)
 		}
 	}
-	for _, s := range standing {
-		if !kept[s.ID] {
-			withdraw = append(withdraw, s.ID)
+	for i := range standing {
+		s := &standing[i]
+		if kept[s.ID] {
+			continue
+		}
+		var rest []string // what only s holds
+		if p.stays(s) {
+			for _, a := range s.Accounts {
+				if held[a] && !covered[a] {
+					rest = append(rest, a)
+				}
+			}
+		}
+		if len(rest) > 0 && !slices.ContainsFunc(s.Accounts, func(a string) bool { return !held[a] }) {
+			continue
+		}
+		withdraw = append(withdraw, s.ID)
+		if len(rest) > 0 {
+			anew = append(anew, Order{
+				Campaign: s.Campaign, Stage: palladium.StageAct, Accounts: rest, Rule: s.Rule, Reason: ReasonExtraction, Expires: s.Expires,
+				Shadow: s.Shadow, Approval: p.NeedsApproval(s.Rule.Measure),
+			})
 		}
 	}
 	slices.Sort(withdraw)
@@ -114,9 +145,15 @@ func Reconcile(now time.Time, orders []Order, standing []Standing) (anew []Order
 	return anew, withdraw
 }
 
+// stays reports whether s outlives weaker evidence: it touches, and is what policy says still.
+func (p *Policy) stays(s *Standing) bool {
+	r := s.Rule
+	return r.Measure != palladium.MeasureObserve && r == p.stages[palladium.StageAct] && s.Shadow == !p.Enforced(r.Measure)
+}
+
 // fits reports whether s can stand as it is beside o: the same measure on the same terms, not about to lapse, and on
-// nobody that o leaves alone.
-func (s *Standing) fits(now time.Time, o *Order) bool {
+// nobody that o leaves alone and that is not held.
+func (s *Standing) fits(now time.Time, o *Order, held func(account string) bool) bool {
 	if s.Rule != o.Rule || s.Shadow != o.Shadow {
 		return false
 	}
@@ -124,7 +161,7 @@ func (s *Standing) fits(now time.Time, o *Order) bool {
 		return false
 	}
 	for _, a := range s.Accounts {
-		if _, ok := slices.BinarySearch(o.Accounts, a); !ok {
+		if _, ok := slices.BinarySearch(o.Accounts, a); !ok && !held(a) {
 			return false
 		}
 	}

@@ -53,11 +53,11 @@ const (
 	maxFor            = 90 * 24 * time.Hour // longer is a ban, and no policy bans
 )
 
-// Defaults returns the rules of stages that a configuration leaves out: a campaign at act shares a budget of 5,000
+// Defaults returns the rules of stages that a configuration leaves out: a campaign at act shares a budget of 1,000
 // output tokens a day, one at review is observed.
 func Defaults() map[palladium.Stage]Rule {
 	return map[palladium.Stage]Rule{
-		palladium.StageAct:    {Measure: palladium.MeasureBudget, Tokens: 5_000},
+		palladium.StageAct:    {Measure: palladium.MeasureBudget, Tokens: 1_000},
 		palladium.StageReview: {Measure: palladium.MeasureObserve},
 	}
 }

@@ -92,12 +92,17 @@ func TestReconcile(t *testing.T) {
 	}
 	shadow := stands("s", "a")
 	shadow.Shadow = true
+	p := policy(t, Config{Mode: Enforce, Stages: map[palladium.Stage]Rule{palladium.StageAct: rule}})
+	rule = p.stages[palladium.StageAct]
+	observing := order("a", "b")
+	observing.Rule, observing.Stage = p.stages[palladium.StageReview], palladium.StageReview
 	other := stands("o", "a")
 	other.Rule.Delay = time.Minute
 	for name, c := range map[string]struct {
 		now      time.Time
 		orders   []Order
 		standing []Standing
+		suspect  string   // accounts that are listed at review or act besides those of the orders
 		anew     []string // accounts
 		withdraw []string
 	}{
@@ -111,8 +116,15 @@ func TestReconcile(t *testing.T) {
 		"shadow became enforcement":  {now: at(1), orders: []Order{order("a")}, standing: []Standing{shadow}, anew: []string{"a"}, withdraw: []string{"s"}},
 		"the terms are others":       {now: at(1), orders: []Order{order("a")}, standing: []Standing{other}, anew: []string{"a"}, withdraw: []string{"o"}},
 		"another campaign's remains": {now: at(1), orders: []Order{{Campaign: "c2", Accounts: []string{"z"}, Rule: rule}}, standing: []Standing{stands("1", "a")}, anew: []string{"z"}, withdraw: []string{"1"}},
+		"back at review":             {now: at(1), orders: []Order{observing}, standing: []Standing{stands("1", "a", "b")}, suspect: "ab"},
+		"back at review, about to":   {now: at(7), orders: []Order{observing}, standing: []Standing{stands("1", "a", "b")}, suspect: "ab"},
+		"below review":               {now: at(1), standing: []Standing{stands("1", "a", "b")}, withdraw: []string{"1"}},
+		"one is doubted only":        {now: at(1), orders: []Order{order("a")}, standing: []Standing{stands("1", "a", "b")}, suspect: "ab"},
+		"one left, one is doubted":   {now: at(1), orders: []Order{order("a")}, standing: []Standing{stands("1", "a", "b", "c")}, suspect: "ab", anew: []string{"a", "b"}, withdraw: []string{"1"}},
+		"into another campaign":      {now: at(1), orders: []Order{{Campaign: "c2", Accounts: []string{"a"}, Rule: rule}}, standing: []Standing{stands("1", "a", "b")}, suspect: "ab", anew: []string{"a"}},
+		"terms of before, at review": {now: at(1), orders: []Order{observing}, standing: []Standing{other}, suspect: "ab", anew: []string{"a", "b"}, withdraw: []string{"o"}},
 	} {
-		anew, withdraw := Reconcile(c.now, c.orders, c.standing)
+		anew, withdraw := p.Reconcile(c.now, c.orders, c.standing, func(a string) bool { return strings.Contains(c.suspect, a) })
 		var got []string
 		for _, o := range anew {
 			got = append(got, o.Accounts...)

@@ -54,6 +54,9 @@ type Unit struct {
 type Memory interface {
 	// Recall returns the digest of a unit of the file in that state, if it is known and content bears it out.
 	Recall(content io.ReaderAt, s Stamp, u Unit) (digest []byte, ok bool)
+	// Settle is called before a unit is read that is not recalled, when the file is in that state. It reports whether every
+	// later change will show in the state; when not, Keep is not called.
+	Settle(content io.ReaderAt, s Stamp) bool
 	// Keep takes in a digest that was just computed.
 	Keep(content io.ReaderAt, s Stamp, u Unit, digest []byte)
 }

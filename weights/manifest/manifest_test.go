@@ -423,6 +423,8 @@ func (r *remembering) Recall(_ io.ReaderAt, s Stamp, u Unit) ([]byte, bool) {
 	return d, ok
 }
 
+func (r *remembering) Settle(io.ReaderAt, Stamp) bool { return true }
+
 func (r *remembering) Keep(_ io.ReaderAt, _ Stamp, u Unit, d []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -13,7 +13,7 @@ type open struct {
 	job    *job
 	f      fs.File
 	before Stamp
-	at     io.ReaderAt // nil when the state of the file cannot be remembered
+	at     io.ReaderAt // nil when its digest is not to be remembered
 	r      io.Reader
 	sum    hash.Hash
 	left   int64
@@ -126,12 +126,14 @@ func (h *hashing) open(j *job) (*open, error) {
 	}
 	at, random := f.(io.ReaderAt)
 	if h.opt.Memory != nil && stamped && random {
-		u.at = at
 		if digest, ok := h.opt.Memory.Recall(at, u.before, h.unit(j)); ok && len(digest) == h.alg.Size() {
 			j.resource.Digest = digest
 			h.recalled.Add(j.size())
 			h.report(j.size(), false)
 			return nil, nil
+		}
+		if h.opt.Memory.Settle(at, u.before) {
+			u.at = at
 		}
 	}
 	u.r = f

@@ -86,6 +86,16 @@ func (r *Running) writeKeys() error {
 // configure writes the configuration. Days of the world pass in seconds, so that limits by the minute and the day are those of
 // a world that is as much faster; a measure of policy is enforced as it would be.
 func (r *Running) configure(upstream string) error {
+	if r.o.API == "" { // known beforehand, since notices name the appeal page
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return fmt.Errorf("find a port for the operator's API: %w", err)
+		}
+		r.o.API = l.Addr().String()
+		if err := l.Close(); err != nil {
+			return fmt.Errorf("find a port for the operator's API: %w", err)
+		}
+	}
 	mode := "enforce"
 	if r.o.Shadow {
 		mode = "shadow"
@@ -100,9 +110,9 @@ gateway:
   limits: {drain: 5s}
 credentials: {keys: %q}
 budget: {plans: {default: {account: %s, organization: %s, per_minute: {requests: 1M, tokens: unlimited}}}}
-enforcement: {mode: %s, appeal: "http://%s/appeal"}
+enforcement: {mode: %s}
 taps: {files: [%q]}
-`, cmp.Or(r.o.Listen, "127.0.0.1:0"), r.file("admin.token"), upstream, r.file("keys.jsonl"), free, free, mode, cmp.Or(r.o.API, "127.0.0.1:0"), r.file("accounts.jsonl"))
+`, cmp.Or(r.o.Listen, "127.0.0.1:0"), r.file("admin.token"), upstream, r.file("keys.jsonl"), free, free, mode, r.file("accounts.jsonl"))
 	err := app.WriteFile(r.file("palladium.yaml"), func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
 	if err == nil {
 		err = app.WriteFile(r.file("admin.token"), func(w io.Writer) error { _, err := io.WriteString(w, rand.Text()+"\n"); return err })
@@ -120,7 +130,7 @@ func (r *Running) serve(ctx context.Context) error {
 	up := make(chan serve.Addresses, 1)
 	go func() {
 		r.ended <- serve.Run(inner, serve.Options{
-			Config: r.file("palladium.yaml"), State: r.file("state"), API: cmp.Or(r.o.API, "127.0.0.1:0"), Log: r.o.Log,
+			Config: r.file("palladium.yaml"), State: r.file("state"), API: r.o.API, Log: r.o.Log,
 			Ready:    func(a serve.Addresses) { up <- a },
 			Observed: func(next serve.Sink) serve.Sink { return timed{next, r.player.Clock()} },
 			Acted:    r.found,

@@ -298,6 +298,8 @@ const routes = [
   }],
   ["GET", /^\/campaigns\/([^/]+)\/export$/, ({ a, p }) => { a.writeHead(200, { "Content-Type": "application/zip", "Content-Disposition": `attachment; filename="${p[0]}.zip"` }); a.end("PK"); }],
   ["GET", /^\/linked$/, ({ w, u, a }) => json(a, 200, page(w.linked, u))],
+  ["GET", /^\/linked\/([^/]+)$/, ({ w, a, p }) => { const g = need(w.linked.find((x) => x.id === p[0]), a); if (g) json(a, 200, g); }],
+  ["GET", /^\/people$/, ({ s, u, a }) => json(a, 200, page(s.users.map(({ id, name, role, disabled }) => ({ id, name, role, disabled })), u))],
   ["GET", /^\/accounts$/, ({ w, u, a }) => {
     const text = u.searchParams.get("q") ?? "", cid = u.searchParams.get("campaign"), plan = u.searchParams.get("plan"), f = u.searchParams.get("family"), t = u.searchParams.get("token");
     const out = [];

@@ -125,7 +125,7 @@ export function build(seed = 7, campaigns = 1000) {
     list.push(campaign(r, i, now, size));
   }
   const linked = Array.from({ length: 60 }, (_, i) => ({
-    id: "c" + String(9000 + i * 3), size: r.int(5, 400),
+    id: "c" + String(9000 + i * 3), size: r.int(5, 400), gone: null,
     why_not_extraction: r.of(["one operator runs these accounts, and their use is what benign linked groups do", "a class of students: one employer of topics, many hands", "an honest reseller, vouched for by the operator", "one company with many keys; it signs with one name"]),
     features: features.map(([name, s, p50, p95]) => ({ name, says: s, p50, p95, value: Number((p50 + (p95 - p50) * r.next()).toFixed(3)) })),
   }));

@@ -58,6 +58,12 @@ export default async function setup({ provide }: TestProject): Promise<(() => vo
   chromium();
   if (process.env.PALLADIUM_URL) {
     const url = process.env.PALLADIUM_URL.replace(/\/$/, "");
+    if (process.env.PALLADIUM_OIDC) {
+      provide("url", url);
+      provide("real", true);
+      provide("sessions", {});
+      return;
+    }
     if (process.env.PALLADIUM_BOOTSTRAP) await settle(url, process.env.PALLADIUM_BOOTSTRAP);
     provide("url", url);
     provide("real", true);

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "vitest";
 import { ids } from "./ids";
-import { axe, password, person, real, settled, url, withBrowser, type Person } from "./harness";
+import { axe, password, person, real, sessions, settled, url, withBrowser, type Person } from "./harness";
 
 // The whole way of a decision, by keyboard alone: no mouse moves and nothing is pressed with one.
 withBrowser();
@@ -191,6 +191,97 @@ test("a measure that refuses needs a second person, and can be undone", async ()
   ana.clean();
   cy.clean();
 }, 180_000);
+
+// With the gateway's address in PALLADIUM_GATEWAY: what the account holder's own program sees of it all.
+const gateway = process.env.PALLADIUM_GATEWAY?.replace(/\/$/, "");
+test.runIf(real && gateway)("suspended: refused by the gateway, heard while blocked, let in again", async () => {
+  const { campaign } = await ids();
+  const ana = await signIn("ana", `/campaigns/${campaign}/decide`);
+  await press(ana, "m");
+  for (let i = 0; i < 8 && !/measure=suspend/.test(ana.page.url()); i++) await press(ana, "ArrowDown");
+  await sees(ana, /this measure always does/);
+  await press(ana, "w");
+  await ana.page.keyboard.type("These accounts are one operator and extract.");
+  await sees(ana, /would have been refused/);
+  await press(ana, "Control+Enter");
+  await sees(ana, /a second person has to agree/);
+  const cy = await signIn("cy", "/approvals");
+  await until(cy, "j", /^Suspend on [\d,]+.accounts? of campaign/);
+  await press(cy, "Enter");
+  await at(cy, /^\/approvals\//);
+  await settled(cy.page);
+  await press(cy, "d");
+  await cy.page.keyboard.type("I read both sides.");
+  await press(cy, "Tab", "Enter");
+  await sees(cy, /Agreed\. It is in force now/);
+
+  // One of the accounts, with a key of its own.
+  await ana.page.goto(`${url}/campaigns/${campaign}/verdicts`);
+  await settled(ana.page);
+  await until(ana, "j", /^acct|^[a-z0-9]/i);
+  const account = (await focused(ana)).text;
+  await press(ana, "Enter");
+  await at(ana, /^\/accounts\//);
+  await settled(ana.page);
+  expect(await main(ana)).toMatch(/enforced\s+Suspend/i);
+  const ref = /appeal reference\s+(\S+)/.exec(await main(ana))?.[1] ?? "";
+  const admin = { Origin: url, Cookie: `${sessions.admin!.name}=${sessions.admin!.value}`, "Content-Type": "application/json", "Idempotency-Key": "a-key-of-" + account };
+  const made = await fetch(url + "/api/v1/credentials", { method: "POST", headers: admin, body: JSON.stringify({ account }) });
+  expect(made.status).toBe(201);
+  const { secret } = (await made.json()) as { secret: string };
+  const call = async () => {
+    const r = await fetch(gateway + "/v1/chat/completions", { method: "POST", headers: { Authorization: "Bearer " + secret, "Content-Type": "application/json" }, body: JSON.stringify({ model: "m", max_tokens: 5, messages: [{ role: "user", content: "Hello" }] }) });
+    return { status: r.status, text: await r.text() };
+  };
+  const becomes = async (want: (r: { status: number; text: string }) => boolean, seconds: number) => {
+    let r = await call();
+    for (const end = Date.now() + seconds * 1000; !want(r) && Date.now() < end; r = await call()) await new Promise((f) => setTimeout(f, 500));
+    return r;
+  };
+  const refused = await becomes((r) => r.status === 403, 15);
+  expect(refused.status).toBe(403);
+  expect(refused.text).toContain(ref);
+
+  // The holder appeals at the address that the refusal gives; a third person hears them.
+  const holder = await person();
+  people.push(holder);
+  await holder.page.goto(`${url}/appeal/${ref}`);
+  await holder.page.waitForSelector("textarea");
+  while ((await focused(holder)).name !== "text") await press(holder, "Tab");
+  await holder.page.keyboard.type("Our nightly evaluation, announced to you in March.");
+  await press(holder, "Tab", "Tab", "Enter");
+  await sees(holder, /Your objection/);
+  expect((await call()).status).toBe(403);
+  const ben = await signIn("ben", "/appeals");
+  await until(ben, "j", /nightly evaluation/);
+  await press(ben, "Enter");
+  await at(ben, /^\/appeals\//);
+  await settled(ben.page);
+  await press(ben, "a");
+  await sees(ben, /You review it/);
+  await settled(ben.page);
+  await press(ben, "d", "Space");
+  await sees(ben, /for this account/);
+  while ((await focused(ben)).tag !== "TEXTAREA") await press(ben, "Tab");
+  await ben.page.keyboard.type("You were right, and access is back.");
+  await press(ben, "Control+Enter");
+  await sees(ben, /Overturned: access is given back/);
+  await holder.page.reload();
+  await sees(holder, /You were right, and access is back/);
+  // The suspension ends at once, policy's own measures with its next round.
+  const served = await becomes((r) => r.status === 200, 90);
+  expect(served).toMatchObject({ status: 200 });
+
+  // The others are let go by undoing; what policy had put on them is still there.
+  await ana.page.goto(`${url}/campaigns/${campaign}`);
+  await settled(ana.page);
+  await press(ana, "u");
+  await ana.page.waitForSelector("dialog");
+  await ana.page.keyboard.type("Suspended in error");
+  await press(ana, "Enter");
+  await sees(ana, /Undone\. All that it took is given back/);
+  for (const p of [ana, cy, ben, holder]) p.clean();
+}, 300_000);
 
 test.skipIf(real)("the undo key takes back what was just decided", async () => {
   const ana = await signIn("ana", "/queue?view=all&sort=size");

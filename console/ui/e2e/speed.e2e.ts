@@ -46,7 +46,7 @@ test("bytes before a graph is opened", async () => {
   await open(p, "/queue");
   await p.page.keyboard.press("j");
   await p.page.keyboard.press("Enter");
-  await p.page.waitForFunction(() => document.querySelector(".uplot"));
+  await p.page.waitForFunction(() => document.querySelector("svg.bars path"));
   await p.page.keyboard.press("d");
   await p.page.waitForTimeout(500);
   lines.push(`console's own files up to a decision: ${(scripts / 1000).toFixed(0)} kB as sent, headers included`);

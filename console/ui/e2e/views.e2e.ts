@@ -73,6 +73,8 @@ for (const theme of ["light", "dark"] as const) {
           await open(p, path);
           expect(await p.page.locator("h1").first().innerText()).toMatch(title);
           if (name.endsWith("graph")) await p.page.waitForFunction(() => !/Drawing/.test(document.querySelector("main")?.textContent ?? ""));
+          // The pictures of docs/, and what a person should look at: PALLADIUM_SHOTS=DIR.
+          if (process.env.PALLADIUM_SHOTS) await p.page.screenshot({ path: `${process.env.PALLADIUM_SHOTS}/${theme}-${name.replace(/\W+/g, "-")}.png` });
           expect(await axe(p.page)).toEqual([]);
           p.clean();
         });

@@ -1,16 +1,24 @@
+import { query } from "../shell/url";
 import { get } from "./client";
+import type { PeoplePage } from "./gen/schema";
 import { session } from "./session.svelte";
 
 /** The names of the people who work here, as far as the reader may know them. Ids stand for those that are not known. */
 class People {
   #names = $state.raw<Map<string, string>>(new Map());
+  #work = $state.raw<{ id: string; name: string }[]>([]);
 
   async load(): Promise<void> {
-    const path = session.may("listPeople") ? "/people" : session.may("listUsers") ? "/users?limit=500" : "";
-    if (!path) return;
+    if (!session.may("listPeople")) return;
     try {
-      const page = await get<{ items: { id: string; name: string }[] }>(path);
-      this.#names = new Map(page.items.map((u) => [u.id, u.name]));
+      const all: PeoplePage["items"] = [];
+      for (let cursor = ""; all.length < 5000; ) {
+        const page = await get<PeoplePage>("/people" + query({ limit: 500, cursor }));
+        all.push(...page.items);
+        if (!(cursor = page.next)) break;
+      }
+      this.#names = new Map(all.map((u) => [u.id, u.name]));
+      this.#work = all.filter((u) => !u.disabled && (u.role === "analyst" || u.role === "approver"));
     } catch {
       // Ids are shown.
     }
@@ -19,14 +27,12 @@ class People {
   /** The name of a person, or the beginning of the id where the name is not known. */
   name(id: string): string {
     if (id === session.me?.id) return session.me.name;
-    return this.#names.get(id) ?? (id.length > 12 ? id.slice(0, 9) + "…" : id);
+    return this.#names.get(id) ?? (/\d/.test(id) && id.length > 12 ? id.slice(0, 9) + "…" : id);
   }
 
-  /** All that are known, for choosing one. */
+  /** Those who can be given work. */
   get all(): { id: string; name: string }[] {
-    const out = [...this.#names].map(([id, name]) => ({ id, name }));
-    if (session.me && !this.#names.has(session.me.id)) out.unshift({ id: session.me.id, name: session.me.name });
-    return out;
+    return this.#work;
   }
 }
 

@@ -1,7 +1,6 @@
 // What the nouns of the product are called, and what they mean in a sentence. The words are those of the reports.
 
-import { oneIn, plural, short } from "./number";
-import { day, instant } from "./time";
+import { oneIn } from "./number";
 
 export type Stage = "act" | "review" | "watch" | "linked";
 export type Family = "identity" | "network" | "template" | "continuity" | "twins" | "queue" | "schedule" | "parameters";
@@ -50,31 +49,6 @@ export const stageAsks: Record<Stage, string> = {
   watch: "neither yet; look again when more has been recorded",
   linked: "one operator, but not extraction; nothing to do",
 };
-
-export interface Claimed {
-  stage: string;
-  size: number;
-  exchanges: number;
-  tokens: { output: number };
-  first: string;
-  last: string;
-}
-
-/** What a campaign is said to be, in one sentence, no surer than its stage; in the words of the reports. */
-export function claim(c: Claimed, now: number): string {
-  const n = plural(c.size, "account");
-  const verb = (many: string, one: string) => (c.size === 1 ? one : many);
-  let s = n;
-  if (c.stage === "act") s += verb(" are one operator and are extracting", " is extracting");
-  else if (c.stage === "review") s += verb(" look like one operator and may be extracting", " may be extracting");
-  else if (c.stage === "linked") s += " under one operator, whose use is not extraction";
-  else s += verb(" may be one operator; too little is known to call it extraction", " may be extracting; too little is known to say so");
-  const drew = c.tokens.output === 0 ? plural(c.exchanges, "exchange") : short(c.tokens.output) + " output tokens";
-  const last = instant(c.last)?.getTime() ?? 0;
-  if (now - last < 24 * 3600_000) return `${s}: ${drew} since ${day(c.first)}, still running.`;
-  if (day(c.first) === day(c.last)) return `${s}: ${drew} on ${day(c.first)}, silent since.`;
-  return `${s}: ${drew} from ${day(c.first)} to ${day(c.last)}, silent since.`;
-}
 
 /** What the one-operator test found, as a frequency that a reader can check against experience. */
 export function operatorTest(p: number): string {

@@ -131,6 +131,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/people": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The names of those who work here, for ids of users and for giving work */
+        get: operations["listPeople"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/me/password": {
         parameters: {
             query?: never;
@@ -485,6 +502,25 @@ export interface paths {
         };
         /** Groups under one operator whose use is not extraction */
         get: operations["listLinked"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/linked/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        /** One such group. Who may see accounts has its members under /campaigns/{id}/accounts */
+        get: operations["getLinked"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1746,14 +1782,22 @@ export interface components {
             /** @description Pieces of evidence */
             total: number;
         };
+        Linked: {
+            id: string;
+            /** @description Accounts */
+            size: number;
+            why_not_extraction: string;
+            features: components["schemas"]["Feature"][];
+            /**
+             * Format: date-time
+             * @description Since when the detector no longer lists it; null while it does
+             */
+            gone: string | null;
+        };
         LinkedPage: {
-            items: {
-                id: string;
-                size: number;
-                why_not_extraction: string;
-                features: components["schemas"]["Feature"][];
-            }[];
+            items: components["schemas"]["Linked"][];
             next: string;
+            total: number;
         };
         Account: {
             updated: components["schemas"]["Time"];
@@ -2320,6 +2364,15 @@ export interface components {
             created: components["schemas"]["Time"];
             last_login: components["schemas"]["MaybeTime"];
         };
+        PeoplePage: {
+            items: {
+                id: string;
+                name: string;
+                role: components["schemas"]["Role"];
+                disabled: boolean;
+            }[];
+            next: string;
+        };
         UserInvited: {
             user: components["schemas"]["User"];
             /** @description For POST /session/setup; shown once; empty for OIDC users */
@@ -2493,6 +2546,7 @@ export type GraphNode = components['schemas']['GraphNode'];
 export type GraphEdge = components['schemas']['GraphEdge'];
 export type Timeline = components['schemas']['Timeline'];
 export type EvidencePage = components['schemas']['EvidencePage'];
+export type Linked = components['schemas']['Linked'];
 export type LinkedPage = components['schemas']['LinkedPage'];
 export type Account = components['schemas']['Account'];
 export type AccountPage = components['schemas']['AccountPage'];
@@ -2543,6 +2597,7 @@ export type LedgerStatement = components['schemas']['LedgerStatement'];
 export type Event = components['schemas']['Event'];
 export type EventPage = components['schemas']['EventPage'];
 export type User = components['schemas']['User'];
+export type PeoplePage = components['schemas']['PeoplePage'];
 export type UserInvited = components['schemas']['UserInvited'];
 export type UserPage = components['schemas']['UserPage'];
 export type Token = components['schemas']['Token'];
@@ -2762,6 +2817,31 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Me"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listPeople: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before, with all other parameters as they were */
+                cursor?: components["parameters"]["Cursor"];
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of people */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PeoplePage"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -3345,6 +3425,29 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["LinkedPage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getLinked: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The group */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Linked"];
                 };
             };
             default: components["responses"]["Problem"];

@@ -46,7 +46,7 @@ export async function draw(box: HTMLElement, data: Data, hooks: Hooks, signal: A
 
   const sigma = new Sigma(graph, box, {
     allowInvalidContainer: true, renderEdgeLabels: false, labelRenderedSizeThreshold: 7, labelDensity: 0.6, labelFont: getComputedStyle(box).fontFamily, labelSize: 11,
-    zIndex: true, minCameraRatio: 0.08, maxCameraRatio: 4, stagePadding: 40,
+    zIndex: true, minCameraRatio: 0.08, maxCameraRatio: 4, stagePadding: 72,
     defaultDrawNodeHover: () => {},
     defaultDrawNodeLabel: (ctx, d, s) => {
       if (!d.label) return;

@@ -1,0 +1,365 @@
+package serve
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/palladium-guard/palladium/traffic/gateway/credential"
+	"github.com/palladium-guard/palladium/world/upstream"
+)
+
+// What is measured here takes minutes, and is run by make bench-serve-memory and make soak on a built program: PALLADIUM names it.
+
+const longToken = "0123456789abcdef-token"
+
+// process is a running palladium serve.
+type process struct {
+	t       testing.TB
+	cmd     *exec.Cmd
+	dir     string
+	callers string
+	admin   string
+	log     string
+}
+
+// freePort returns an address that nobody listens at now.
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// begin starts palladium serve with a configuration, in which %U, %D stand for the upstream and the directory.
+func begin(t testing.TB, program, yaml string, up string) *process {
+	t.Helper()
+	p := &process{t: t, dir: t.TempDir(), callers: freePort(t), admin: freePort(t)}
+	p.log = filepath.Join(p.dir, "log")
+	head := fmt.Sprintf("gateway: {listen: %q, admin: {listen: %q, token_file: %q}, upstreams: [{url: %q}]}\napi: {listen: %q}\n", p.callers, p.admin, filepath.Join(p.dir, "token"), up, freePort(t))
+	for name, text := range map[string]string{"token": longToken, "p.yaml": head + strings.ReplaceAll(yaml, "%D", p.dir)} {
+		if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log, err := os.Create(p.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.cmd = exec.Command(program, "serve", "--config", filepath.Join(p.dir, "p.yaml"), "--state", filepath.Join(p.dir, "state"))
+	p.cmd.Stderr = log
+	return p
+}
+
+// start starts it and waits until it is ready.
+func (p *process) start() {
+	p.t.Helper()
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = p.cmd.Process.Kill(); _ = p.cmd.Wait() })
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		if resp, err := http.Get("http://" + p.admin + "/readyz"); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if time.Now().After(end) {
+			text, _ := os.ReadFile(p.log)
+			p.t.Fatalf("it is not ready:\n%s", text)
+		}
+	}
+}
+
+// figure reads metrics by their names.
+func (p *process) figures() map[string]float64 {
+	req, err := http.NewRequest("GET", "http://"+p.admin+"/metrics", nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+longToken)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		text, _ := os.ReadFile(p.log)
+		p.t.Fatalf("%v\n%s", err, text)
+	}
+	defer resp.Body.Close()
+	out := map[string]float64{}
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		name, value, _ := strings.Cut(lines.Text(), " ")
+		if v, err := strconv.ParseFloat(value, 64); err == nil {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+// most is the most memory that was resident, in bytes.
+func (p *process) most() int64 {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	_, rest, _ := strings.Cut(string(b), "VmHWM:")
+	kb, _ := strconv.ParseInt(strings.Fields(rest + " 0")[0], 10, 64)
+	return kb << 10
+}
+
+func number(name string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return n
+	}
+	return otherwise
+}
+
+// Memory of the whole system with SERVE_ACCOUNTS accounts seen, each with a record and SERVE_EXCHANGES exchanges over all.
+func TestMemory(t *testing.T) {
+	program, accounts := os.Getenv("PALLADIUM"), number("SERVE_ACCOUNTS", 0)
+	if program == "" || accounts == 0 {
+		t.Skip("takes minutes: make bench-serve-memory")
+	}
+	exchanges := number("SERVE_EXCHANGES", 2*accounts)
+	p := begin(t, program, "credentials: {keys: '%D/keys.jsonl'}\ntaps: {files: ['%D/traffic']}\narchive: {off: true}\ndetector: {every: 24h}\n", "http://127.0.0.1:1")
+	p.cmd.Env = append(os.Environ(), "GOMEMLIMIT=")
+	if err := os.WriteFile(filepath.Join(p.dir, "keys.jsonl"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := recordAccounts(filepath.Join(p.dir, "traffic"), accounts, exchanges); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.cmd.Process.Kill(); _ = p.cmd.Wait() }()
+	time.Sleep(5 * time.Second)
+	var last, calm float64
+	for next := start; ; time.Sleep(2 * time.Second) {
+		f := p.figures()
+		taken := f["palladium_detector_observations_total"]
+		if time.Since(next) > 20*time.Second {
+			next = time.Now()
+			t.Logf("%4.0f s: %9.0f exchanges taken in, %.2f GB resident, %.2f GB at most, heap in use %.2f GB", time.Since(start).Seconds(), taken, f["process_resident_memory_bytes"]/1e9, float64(p.most())/1e9, f["go_memstats_heap_inuse_bytes"]/1e9)
+		}
+		if taken == last {
+			calm++
+		} else {
+			calm = 0
+		}
+		if last = taken; taken >= float64(exchanges) && calm > 20 { // 40 s: a look and a snapshot are in it
+			break
+		}
+		if time.Since(start) > 55*time.Minute {
+			t.Fatalf("%.0f of %d exchanges taken in", taken, exchanges)
+		}
+	}
+	t.Logf("%d accounts, %d exchanges in %.0f s: %.2f GB resident at most", accounts, exchanges, time.Since(start).Seconds(), float64(p.most())/1e9)
+	if accounts <= 1_000_000 && p.most() > 5_000_000_000 {
+		t.Errorf("more than 5 GB for a million accounts")
+	}
+}
+
+// recordAccounts writes records of accounts and exchanges of them over ten days, as lines of native traffic.
+func recordAccounts(dir string, accounts, exchanges int) (err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.Create(filepath.Join(dir, "t.jsonl"))
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	mix := func(i int) int { return int(uint64(i) * 0x9E3779B97F4A7C15 >> 20 & 0x7FFFFFFFFFF) }
+	for a := range accounts {
+		fmt.Fprintf(w, `{"kind":"account","account":"acct-%08d","created":"2026-04-%02dT10:00:00Z","plan":"pro","email_domain":"d%d.example","payment":"fp-%d","bin":"%d","device":"dev-%d","signup_ip":"10.%d.%d.%d"}`+"\n",
+			a, 1+a%28, mix(a)%20_000, a, mix(a)%3000, a, mix(a)%250, mix(a)/250%250, mix(a)/9%250)
+	}
+	begin := time.Date(2026, 5, 4, 0, 0, 0, 0, time.UTC)
+	var prompt bytes.Buffer
+	for i := range exchanges {
+		a := mix(i) % accounts
+		prompt.Reset()
+		for j := 0; prompt.Len() < 300; j++ {
+			fmt.Fprintf(&prompt, "%s%x ", []string{"re", "an", "to", "li"}[j%4], mix(i*64+j)%20_000)
+		}
+		at := begin.Add(time.Duration(float64(i) / float64(exchanges) * 10 * 24 * float64(time.Hour)))
+		fmt.Fprintf(w, `{"kind":"exchange","id":"req-%d","time":"%s","account":"acct-%08d","credential":"key-%d","client":{"ip":"10.%d.%d.%d","asn":%d,"country":"DE","user_agent":"sdk/%d","tls":"t13d%d"},"api":"openai.chat","model":"atlas-%d",`+
+			`"messages":[{"role":"user","text":"%s"}],"params":{"temperature":0.7,"max_tokens":512},"outcome":{"status":200,"finish":"stop","ms":900},"usage":{"input":80,"output":300}}`+"\n",
+			i, at.Format(time.RFC3339Nano), a, a, mix(a)%250, mix(a)/250%250, mix(a)/7%250, mix(a)%60_000, mix(a)%40, mix(a)%60, mix(a)%3, prompt.Bytes())
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// caller sends one request as one of the accounts.
+type caller struct {
+	base   string
+	keys   []string
+	client *http.Client
+}
+
+func (c *caller) send(n int) error {
+	body := fmt.Sprintf(`{"model":"m","max_tokens":20,"messages":[{"role":"user","content":"question %d of %d about the part %x of the whole"}]}`, n%997, n%13, n*2654435761)
+	req, err := http.NewRequest("POST", c.base+"/v1/chat/completions", strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.keys[n%len(c.keys)])
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return nil
+}
+
+// makeKeys makes keys of accounts.
+func makeKeys(t testing.TB, path string, n int) (out []string) {
+	t.Helper()
+	keys, err := credential.OpenKeys(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		_, secret, err := keys.Create(time.Now(), rand.Reader, credential.Grant{Account: fmt.Sprintf("acct-%d", i)}, time.Now().Add(24*time.Hour), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, secret.Reveal())
+	}
+	return out
+}
+
+// Half the peak rate for SERVE_SOAK: memory and goroutines stay, and so does the slowest hundredth of answers.
+func TestSoak(t *testing.T) {
+	program := os.Getenv("PALLADIUM")
+	long, err := time.ParseDuration(os.Getenv("SERVE_SOAK"))
+	if program == "" || err != nil {
+		t.Skip("takes half an hour: make soak")
+	}
+	up := httptest.NewServer(upstream.New(upstream.Config{Log: -1, KeepBody: -1}).Handler())
+	defer up.Close()
+	p := begin(t, program, "credentials: {keys: '%D/keys.jsonl'}\nbudget: {plans: {default: {per_minute: {requests: unlimited, tokens: unlimited}, account: {day: {requests: unlimited, input: unlimited, output: unlimited}, month: {requests: unlimited, input: unlimited, output: unlimited}}}}}\n", up.URL)
+	c := &caller{base: "http://" + p.callers, keys: makeKeys(t, filepath.Join(p.dir, "keys.jsonl"), 500), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, MaxConnsPerHost: 64}}}
+	p.start()
+	rate := 0.0
+	for range 2 { // the first round warms up
+		rate = peak(t, c, 10*time.Second)
+	}
+	t.Logf("peak: %.0f exchanges/s", rate)
+	table := steady(t, p, c, rate/2, long)
+	third := max(1, len(table)/3)
+	early, late := table[:third], table[len(table)-third:]
+	mean := func(rows []minute, of func(minute) float64) (sum float64) {
+		for _, r := range rows {
+			sum += of(r) / float64(len(rows))
+		}
+		return sum
+	}
+	for name, of := range map[string]func(minute) float64{
+		"resident memory": func(m minute) float64 { return m.resident }, "heap in use": func(m minute) float64 { return m.heap },
+		"goroutines": func(m minute) float64 { return m.goroutines }, "p99": func(m minute) float64 { return m.p99.Seconds() },
+	} {
+		ratio := mean(late, of) / mean(early, of)
+		t.Logf("%s: the last third is %.2f of the first", name, ratio)
+		if ratio > 1.2 {
+			t.Errorf("%s grows", name)
+		}
+	}
+}
+
+func peak(t *testing.T, c *caller, long time.Duration) float64 {
+	ctx, stop := context.WithTimeout(context.Background(), long)
+	defer stop()
+	var work sync.WaitGroup
+	counts := make([]int, 32)
+	for i := range counts {
+		work.Go(func() {
+			for n := i; ctx.Err() == nil; n += len(counts) {
+				if err := c.send(n); err != nil {
+					t.Errorf("at peak: %v", err)
+					return
+				}
+				counts[i]++
+			}
+		})
+	}
+	work.Wait()
+	sum := 0
+	for _, n := range counts {
+		sum += n
+	}
+	return float64(sum) / long.Seconds()
+}
+
+// minute is what was seen in a minute, or less.
+type minute struct {
+	sent, failed               int
+	p50, p99                   time.Duration
+	resident, heap, goroutines float64
+}
+
+// steady sends at a rate, and does not wait for slow answers before it sends the next.
+func steady(t *testing.T, p *process, c *caller, rate float64, long time.Duration) (table []minute) {
+	var mu sync.Mutex
+	var took []time.Duration
+	failed, n := 0, 0
+	var work sync.WaitGroup
+	start := time.Now()
+	round := min(time.Minute, long/6)
+	for at := start; time.Since(start) < long; {
+		for next := at.Add(round); time.Now().Before(next); time.Sleep(time.Millisecond) {
+			for due := int(time.Since(start).Seconds() * rate); n < due; n++ {
+				work.Go(func() {
+					begun := time.Now()
+					err := c.send(n)
+					mu.Lock()
+					defer mu.Unlock()
+					took = append(took, time.Since(begun))
+					if err != nil {
+						failed++
+					}
+				})
+			}
+		}
+		at = at.Add(round)
+		f := p.figures()
+		mu.Lock()
+		slices.Sort(took)
+		m := minute{sent: len(took), failed: failed, resident: f["process_resident_memory_bytes"], heap: f["go_memstats_heap_inuse_bytes"], goroutines: f["go_goroutines"]}
+		if len(took) > 0 {
+			m.p50, m.p99 = took[len(took)/2], took[len(took)*99/100]
+		}
+		took, failed = took[:0], 0
+		mu.Unlock()
+		table = append(table, m)
+		t.Logf("%4.0f s: %6d answers, %d failed, p50 %v, p99 %v, %4.0f MB resident, heap %4.0f MB, %3.0f goroutines, %9.0f taken in", time.Since(start).Seconds(), m.sent, m.failed,
+			m.p50.Round(time.Microsecond), m.p99.Round(time.Microsecond), m.resident/1e6, m.heap/1e6, m.goroutines, f["palladium_detector_observations_total"])
+	}
+	work.Wait()
+	return table
+}

@@ -1,1 +1,0 @@
-import{dt as e,ln as t,ot as n,vt as r}from"./base-DcF-Yjpf.js";e.listen(),r.listen(),t(n,{target:document.getElementById(`app`)});

@@ -1,0 +1,237 @@
+//go:build unix
+
+package catalog_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/store/catalog"
+	"github.com/palladium-guard/palladium/store/pgtest"
+)
+
+// Both engines keep the same contract.
+func TestConformance(t *testing.T) {
+	t.Run("SQLite", func(t *testing.T) { conforms(t, "sqlite:"+filepath.Join(t.TempDir(), "c.db")) })
+	t.Run("PostgreSQL", func(t *testing.T) { conforms(t, postgres(t).Database(t)) })
+}
+
+func postgres(t *testing.T) *pgtest.Server {
+	t.Helper()
+	s, err := pgtest.Launch("")
+	if errors.Is(err, pgtest.ErrMissing) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func open(t *testing.T, url string) *catalog.Store {
+	t.Helper()
+	s, err := catalog.Open(context.Background(), catalog.Config{URL: url}, nil, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func at(hour int) time.Time { return time.Date(2026, 5, 3, hour, 0, 0, 0, time.UTC) }
+
+func conforms(t *testing.T, url string) {
+	s := open(t, url)
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *catalog.Store)
+	}{
+		{"accounts", accounts}, {"campaigns", campaigns}, {"revisions", revisions}, {"transactions", transactions},
+		{"deliveries", deliveries}, {"writers", writers},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, s) })
+	}
+	last, err := s.LastEvent(context.Background())
+	check(t, err)
+	check(t, s.Close())
+	s = open(t, url)
+	defer s.Close()
+	if again, err := s.LastEvent(context.Background()); err != nil || again != last {
+		t.Errorf("after a restart the last event is %d, it was %d: %v", again, last, err)
+	}
+}
+
+func accounts(t *testing.T, s *catalog.Store) {
+	ctx := context.Background()
+	if _, err := s.GetAccount(ctx, "nobody"); !errors.Is(err, catalog.ErrNotFound) {
+		t.Errorf("an account that is not there: %v", err)
+	}
+	a := catalog.Describe(&palladium.Account{ID: "a1", Organization: "Ünï\x00corp", Plan: "free", Verified: []string{"email"}, Created: at(1)})
+	check(t, s.PutAccounts(ctx, []catalog.Account{a}))
+	a.Plan = "pro"
+	check(t, s.PutAccounts(ctx, []catalog.Account{a}))
+	got, err := s.GetAccount(ctx, "a1")
+	check(t, err)
+	if got.Plan != "pro" || got.Organization != "Ünï\uFFFDcorp" || len(got.Verified) != 1 || got.Created == nil || !got.Created.Equal(at(1)) {
+		t.Errorf("account %+v", got)
+	}
+}
+
+func campaigns(t *testing.T, s *catalog.Store) {
+	ctx := context.Background()
+	report := func(stage palladium.Stage, members ...palladium.Member) *palladium.Report {
+		return &palladium.Report{Window: palladium.Window{From: at(0), To: at(2)}, Campaigns: []palladium.Campaign{
+			{ID: "c1", Stage: stage, First: at(0), Last: at(2), Exchanges: 7, Accounts: members},
+		}}
+	}
+	_, err := s.PutReport(ctx, report(palladium.StageReview, palladium.Member{ID: "b", Membership: 0.9}, palladium.Member{ID: "a", Membership: 0.95}))
+	check(t, err)
+	_, err = s.PutReport(ctx, report(palladium.StageAct, palladium.Member{ID: "b", Membership: 0.9}, palladium.Member{ID: "c", Membership: 0.99}))
+	check(t, err)
+	c, err := s.GetCampaign(ctx, "c1")
+	check(t, err)
+	if c.Stage != palladium.StageAct || c.Exchanges != 7 {
+		t.Errorf("campaign %+v", c)
+	}
+	members, _, err := s.ListMembers(ctx, catalog.MemberQuery{Campaign: "c1"})
+	check(t, err)
+	if len(members) != 2 || members[0].ID != "c" || members[1].ID != "b" {
+		t.Errorf("members %+v", members)
+	}
+}
+
+func revisions(t *testing.T, s *catalog.Store) {
+	ctx := context.Background()
+	first, err := s.PutCase(ctx, catalog.Case{ID: "k1", Campaign: "c1", State: catalog.WorkNew, Opened: at(3)})
+	check(t, err)
+	changed := first
+	changed.Assignee = "eve"
+	_, err = s.PutCase(ctx, changed)
+	check(t, err)
+	first.Assignee = "mallory"
+	if _, err := s.PutCase(ctx, first); !errors.Is(err, catalog.ErrConflict) {
+		t.Errorf("a stale revision: %v", err)
+	}
+	if got, err := s.GetCase(ctx, "k1"); err != nil || got.Assignee != "eve" {
+		t.Errorf("case %+v: %v", got, err)
+	}
+}
+
+func event(n int) *catalog.Event {
+	return &catalog.Event{At: at(4), Actor: "system", Kind: "test", Subject: fmt.Sprintf("test:%d", n), Data: json.RawMessage("{}"), LedgerIndex: -1}
+}
+
+func transactions(t *testing.T, s *catalog.Store) {
+	ctx := context.Background()
+	before, err := s.LastEvent(ctx)
+	check(t, err)
+	refused := errors.New("refused")
+	if err := s.Update(ctx, func(tx *catalog.Store) error { return errors.Join(tx.Append(ctx, event(1)), refused) }); !errors.Is(err, refused) {
+		t.Errorf("a transaction that fails: %v", err)
+	}
+	if events, err := s.EventsAfter(ctx, before, 10); err != nil || len(events) != 0 {
+		t.Errorf("a transaction that failed left %d events: %v", len(events), err)
+	}
+}
+
+func deliveries(t *testing.T, s *catalog.Store) {
+	ctx := context.Background()
+	for want := 1; want >= 0; want-- {
+		n, err := s.AddDeliveries(ctx, []catalog.Delivery{{ID: fmt.Sprint("d", want), Sink: "hook", Event: "1", Next: at(5)}})
+		if err != nil || n != want {
+			t.Errorf("%d deliveries added, wanted %d: %v", n, want, err)
+		}
+	}
+	for want := 1; want >= 0; want-- {
+		got, err := s.ClaimDeliveries(ctx, "hook", at(6), time.Minute, 10)
+		if err != nil || len(got) != want {
+			t.Errorf("%d deliveries claimed, wanted %d: %v", len(got), want, err)
+		}
+	}
+}
+
+func writers(t *testing.T, s *catalog.Store) {
+	ctx := context.Background()
+	before, err := s.LastEvent(ctx)
+	check(t, err)
+	var work sync.WaitGroup
+	for range 8 {
+		work.Go(func() {
+			for n := range 10 {
+				if err := s.Append(ctx, event(n)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	work.Wait()
+	events, err := s.EventsAfter(ctx, before, 1000)
+	check(t, err)
+	if len(events) != 80 {
+		t.Errorf("%d events of 80", len(events))
+	}
+	for i := 1; i < len(events); i++ {
+		if events[i].Seq <= events[i-1].Seq {
+			t.Fatalf("event %d after %d", events[i].Seq, events[i-1].Seq)
+		}
+	}
+}
+
+// PostgreSQL is killed while it is written to: what was acknowledged is there when it is back, and the same Store goes on.
+func TestPostgresKilled(t *testing.T) {
+	server := postgres(t)
+	s := open(t, server.Database(t))
+	defer s.Close()
+	ctx := context.Background()
+	acknowledged := map[string]bool{}
+	n := 0
+	write := func(until func() bool) {
+		for !until() {
+			n++
+			e := event(n)
+			if s.Append(ctx, e) == nil {
+				acknowledged[e.Subject] = true
+			}
+		}
+	}
+	for range 3 {
+		goal := len(acknowledged) + 20
+		write(func() bool { return len(acknowledged) >= goal })
+		server.Kill()
+		lost := n + 2
+		write(func() bool { return n >= lost })
+		check(t, server.Start())
+		goal = len(acknowledged) + 1
+		end := time.Now().Add(20 * time.Second)
+		write(func() bool { return len(acknowledged) >= goal || time.Now().After(end) })
+		if len(acknowledged) < goal {
+			t.Fatal("nothing is written after PostgreSQL is back")
+		}
+	}
+	events, err := s.EventsAfter(ctx, 0, 1000)
+	check(t, err)
+	for _, e := range events {
+		delete(acknowledged, e.Subject)
+	}
+	if len(acknowledged) > 0 {
+		t.Errorf("%d acknowledged events are lost", len(acknowledged))
+	}
+}

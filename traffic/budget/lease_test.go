@@ -1,0 +1,156 @@
+package budget
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+)
+
+var (
+	errChanged = errors.New("changed")
+	errLost    = errors.New("lost")
+)
+
+// common is a store of cells that loses a part of the answers: what was asked for is then done or not done.
+type common struct {
+	mu    sync.Mutex
+	r     *rand.Rand
+	fails float64
+	at    map[string]cell
+}
+
+type cell struct {
+	value    []byte
+	revision uint64
+}
+
+func (m *common) fail() bool { return m.r.Float64() < m.fails }
+
+func (m *common) Get(_ context.Context, key string) ([]byte, uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail() {
+		return nil, 0, errLost
+	}
+	return m.at[key].value, m.at[key].revision, nil
+}
+
+func (m *common) Set(_ context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail() {
+		return 0, errLost
+	}
+	if m.at[key].revision != revision {
+		return 0, errChanged
+	}
+	m.at[key] = cell{value, revision + 1}
+	if m.fail() {
+		return 0, errLost
+	}
+	return revision + 1, nil
+}
+
+func (m *common) lease() Lease {
+	return NewLease(m, func(err error) bool { return errors.Is(err, errChanged) })
+}
+
+// Several gateways that draw at once, lose answers of the store, crash, give back and have clocks that jump draw together at most
+// the cap in every day, of every measure.
+func TestCapsHoldOverGateways(t *testing.T) {
+	noon := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	for seed := range uint64(60) {
+		store := &common{r: rand.New(rand.NewPCG(seed, 1)), fails: float64(seed%3) * 0.1, at: map[string]cell{}}
+		caps := Amount{Requests: 40 + int64(seed), Input: 5_000, Output: 3_000 + 50*int64(seed)}
+		p := Principal{Level: Account, ID: "a", Limits: Limits{Day: caps, Month: caps.times(3)}}
+		pool := CampaignDay("c", 2_500)
+		var mu sync.Mutex
+		drawn := map[windows]counts{}
+		var group sync.WaitGroup
+		for g := range uint64(4) {
+			group.Go(func() {
+				r := rand.New(rand.NewPCG(seed, 100+g))
+				l := New(nil, nil)
+				l.Join(store.lease())
+				now := noon
+				for range 150 {
+					switch r.IntN(30) {
+					case 0: // a crash: what it held is lost
+						l = New(nil, nil)
+						l.Join(store.lease())
+					case 1:
+						_ = l.GiveBack(context.Background(), now)
+					case 2:
+						now = noon.Add(time.Duration(r.IntN(3)-1) * 24 * time.Hour)
+					}
+					d := Demand{Principals: []Principal{p, pool}, Input: r.Int64N(100), Output: 1 + r.Int64N(200), Least: r.Int64N(2)}
+					res, err := l.Reserve(now, d)
+					if err != nil {
+						continue
+					}
+					out := res.Output() - r.Int64N(res.Output()+1)
+					mu.Lock()
+					w := windowsOf(now)
+					c := drawn[w]
+					c.add(counts{1, d.Input, out})
+					drawn[w] = c
+					mu.Unlock()
+					res.Settle(d.Input, out)
+				}
+			})
+		}
+		group.Wait()
+		var month counts
+		for w, c := range drawn {
+			month.add(c)
+			if c[Requests] > caps.Requests || c[Input] > caps.Input || c[Output] > min(caps.Output, 2_500) {
+				t.Errorf("seed %d, day %d: %v drawn of %+v", seed, w[Day], c, caps)
+			}
+		}
+		if month[Output] > 3*caps.Output {
+			t.Errorf("seed %d: %v drawn in the month", seed, month)
+		}
+	}
+}
+
+// What gateways give back others can draw, to the last token, and one that ends without a word takes its portion with it.
+func TestGivesBack(t *testing.T) {
+	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	store := &common{r: rand.New(rand.NewPCG(1, 1)), at: map[string]cell{}}
+	p := Principal{Account, "a", Limits{Day: Amount{1000, 100_000, 6_400}, Month: Amount{Unlimited, Unlimited, Unlimited}}}
+	ask := func(l *Ledger, output int64) (*Reservation, error) {
+		return l.Reserve(now, Demand{Principals: []Principal{p}, Input: 10, Output: output, Least: 1})
+	}
+	join := func() *Ledger {
+		l := New(nil, nil)
+		l.Join(store.lease())
+		return l
+	}
+	one, two, dead := join(), join(), join()
+	r, err := ask(one, 1000)
+	if err != nil || r.Output() != 1000 {
+		t.Fatalf("%v", err)
+	}
+	r.Settle(10, 400)
+	if _, err := ask(dead, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.GiveBack(context.Background(), now); err != nil {
+		t.Fatal(err)
+	}
+	r, err = ask(two, 10_000)
+	if want := int64(6_400 - 400 - 1000 - 100); err != nil || r.Output() != want { // 100: what the dead one took beyond its need
+		t.Fatalf("%v, %+v; wanted %d", err, r, want)
+	}
+	var met *Exceeded
+	if _, err := ask(one, 1); !errors.As(err, &met) || met.Cap != 6_400 {
+		t.Errorf("%v", err)
+	}
+	store.fails = 1
+	if _, err := ask(join(), 1); !errors.Is(err, ErrLease) {
+		t.Errorf("without a store: %v", err)
+	}
+}
