@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/palladium-guard/palladium/api/auth"
+	"github.com/palladium-guard/palladium/notify"
 	"github.com/palladium-guard/palladium/store/catalog"
 	"github.com/palladium-guard/palladium/store/stream"
 	"github.com/palladium-guard/palladium/traffic/budget"
@@ -48,6 +49,7 @@ type File struct {
 	Check       check.Config    `yaml:"check"`
 	API         API             `yaml:"api"`
 	SignIn      auth.Config     `yaml:"sign_in"`
+	Notify      notify.Config   `yaml:"notify"`
 }
 
 // Parse reads a configuration. Keys that are not known or come twice, values of another type and a second document are

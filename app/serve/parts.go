@@ -33,6 +33,10 @@ func (h *house) parts() []gateway.Part {
 		ok, says := h.cat.Health(ctx)
 		out = append(out, gateway.Part{Name: "catalog", OK: ok, Says: says})
 	}
+	if h.notify != nil {
+		ok, says := h.notify.Health(ctx)
+		out = append(out, gateway.Part{Name: "notify", OK: ok, Says: says})
+	}
 	if h.det != nil {
 		f := h.det.Figures()
 		p := gateway.Part{Name: "detector", OK: f.Err == nil, Says: fmt.Sprintf("%d observations taken in", f.Taken)}

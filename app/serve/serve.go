@@ -24,6 +24,7 @@ import (
 	"github.com/palladium-guard/palladium/app/serving"
 	"github.com/palladium-guard/palladium/app/telemetry"
 	"github.com/palladium-guard/palladium/config"
+	"github.com/palladium-guard/palladium/notify"
 	"github.com/palladium-guard/palladium/store/catalog"
 	"github.com/palladium-guard/palladium/store/stream"
 	"github.com/palladium-guard/palladium/traffic/budget"
@@ -111,6 +112,7 @@ type house struct {
 	figures []prometheus.Collector // of the operator's API
 	judging string                 // id of the stored policy that the detector judges by
 	ledger  *writtenLedger         // nil: none is kept
+	notify  *notify.Notifier       // nil: nobody is told
 	began   []began                // taps, and what answers checks
 	work    sync.WaitGroup
 	failed  chan error
@@ -165,6 +167,15 @@ func (h *house) runs(r Role) bool { return slices.Contains(h.o.Roles, r) }
 
 // load reads the configuration, puts what the command line says over it, and fills what follows from the state directory.
 func (h *house) load() (*config.File, error) {
+	f, err := h.read()
+	if err != nil {
+		return nil, err
+	}
+	return f, h.check(f)
+}
+
+// read reads without a look at whether it holds together.
+func (h *house) read() (*config.File, error) {
 	f := &config.File{}
 	if h.o.Config != "" {
 		data, err := os.ReadFile(h.o.Config)
@@ -183,7 +194,7 @@ func (h *house) load() (*config.File, error) {
 		}
 	}
 	h.file = f
-	return f, h.check(f)
+	return f, nil
 }
 
 // Fill puts in what follows from the state directory where nothing else was said.
@@ -210,7 +221,7 @@ func (h *house) check(f *config.File) error {
 	if _, err := sanction.New(f.Enforcement); err != nil {
 		errs = append(errs, err)
 	}
-	errs = append(errs, f.Detector.Check(), f.Taps.Check())
+	errs = append(errs, f.Detector.Check(), f.Taps.Check(), f.Notify.Check())
 	if !f.Archive.Off {
 		errs = append(errs, f.Archive.Check())
 	}
@@ -366,6 +377,9 @@ func (h *house) start(ctx context.Context) error {
 	}
 	if h.board != nil {
 		h.work.Go(func() { h.followPolicy(ctx) })
+	}
+	if err := h.startNotify(ctx); err != nil {
+		return err
 	}
 	if err := h.startAPI(ctx); err != nil {
 		return err

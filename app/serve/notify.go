@@ -1,0 +1,165 @@
+package serve
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/palladium-guard/palladium/notify"
+	"github.com/palladium-guard/palladium/proof/ledger"
+	"github.com/palladium-guard/palladium/store/catalog"
+)
+
+// How often parts and the ledger are looked at to be told of, and how many looks in a row must agree.
+const (
+	lookEvery   = 10 * time.Second
+	looks       = 3
+	verifyEvery = time.Hour
+)
+
+// startNotify tells sinks of what happens, where there are any. It runs in each process that has a catalog.
+func (h *house) startNotify(ctx context.Context) error {
+	if h.cat == nil || len(h.file.Notify.Sinks) == 0 {
+		return nil
+	}
+	n, err := notify.Open(notify.Options{Config: h.file.Notify, Catalog: h.cat, Origin: h.file.API.Origin, Site: h.file.API.Name, Log: h.log})
+	if err != nil {
+		return err
+	}
+	h.notify = n
+	h.work.Go(func() { n.Run(ctx) })
+	h.work.Go(func() { h.watchParts(ctx) })
+	if h.ledger != nil {
+		h.work.Go(func() { h.watchLedger(ctx) })
+	}
+	return nil
+}
+
+// watchParts writes an event when a part begins to fail or works again.
+func (h *house) watchParts(ctx context.Context) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "palladium"
+	}
+	streak, bad := map[string]int{}, map[string]bool{}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, p := range h.parts() {
+			if bad[p.Name] != !p.OK {
+				bad[p.Name], streak[p.Name] = !p.OK, 0
+			}
+			streak[p.Name]++
+			if streak[p.Name] != looks {
+				continue
+			}
+			kind := "health.failing"
+			if p.OK {
+				kind = "health.restored"
+			}
+			h.tellChange(ctx, kind, "part:"+p.Name+"@"+host, p.Says)
+		}
+	}
+}
+
+// watchLedger verifies the log's files from time to time, and writes an event when they no longer verify, or do again.
+func (h *house) watchLedger(ctx context.Context) {
+	for wait := time.Minute; ; wait = verifyEvery {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		public, err := os.ReadFile(h.file.Ledger.Public)
+		if err == nil {
+			var trust ledger.Trust
+			if trust, err = ledger.ParseTrust(strings.TrimSpace(string(public)), nil); err == nil {
+				_, err = ledger.Verify(ctx, os.DirFS(h.file.Ledger.Dir), trust, nil)
+			}
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		kind, says := "ledger.restored", ""
+		if err != nil {
+			kind, says = "ledger.failed", err.Error()
+			h.log.Error("the ledger does not verify", "error", err)
+		}
+		h.tellChange(ctx, kind, "ledger:"+ledgerOrigin, says)
+	}
+}
+
+// tellChange appends an event unless the last one of its subject says the same: so nothing is told again after a restart. Of what
+// was never told to fail, it is not told that it works. Where the catalog takes no event, sinks are told past it.
+func (h *house) tellChange(ctx context.Context, kind, subject, says string) {
+	q := catalog.EventQuery{Subject: subject}
+	q.Limit = 1
+	good := kind == "health.restored" || kind == "ledger.restored"
+	last, _, err := h.cat.ListEvents(ctx, q)
+	if err == nil && (len(last) == 0 && good || len(last) > 0 && last[0].Kind == kind) {
+		return
+	}
+	data, e := json.Marshal(map[string]string{"says": says})
+	event := &catalog.Event{At: time.Now().UTC(), Actor: "system", Kind: kind, Subject: subject, Data: data, LedgerIndex: -1}
+	if err == nil {
+		err = h.cat.Append(ctx, event)
+	}
+	if err = errors.Join(err, e); err == nil || ctx.Err() != nil {
+		return
+	}
+	h.log.Warn("a change of health cannot be kept; sinks are told past the catalog", "kind", kind, "subject", subject, "error", err)
+	if m, ok := notify.FromEvent(event, h.file.API.Origin); ok && !good {
+		h.notify.Say(ctx, m)
+	}
+}
+
+// TryNotify sends a sample to one sink of a configuration, and returns what came back.
+func TryNotify(ctx context.Context, path, name string) (string, error) {
+	h := &house{o: Options{Config: path, State: "palladium-state"}}
+	f, err := h.read()
+	if err != nil {
+		return "", err
+	}
+	n, err := notify.Open(notify.Options{Config: f.Notify, Origin: f.API.Origin, Site: f.API.Name})
+	if err != nil {
+		return "", err
+	}
+	return n.Try(ctx, name)
+}
+
+// ListNotifications writes what is on its way to sinks, or with dead what was given up, latest first, up to 200.
+func ListNotifications(ctx context.Context, w io.Writer, path, state string, dead bool) error {
+	h := &house{o: Options{Config: path, State: cmp.Or(state, "palladium-state")}}
+	f, err := h.read()
+	if err != nil {
+		return err
+	}
+	cat, err := catalog.Open(ctx, f.Catalog, nil, false)
+	if err != nil {
+		return err
+	}
+	defer cat.Close()
+	q := catalog.DeliveryQuery{Dead: dead, Open: !dead}
+	q.Limit = 200
+	all, _, err := cat.ListDeliveries(ctx, q)
+	if err != nil {
+		return fmt.Errorf("list notifications: %w", err)
+	}
+	for _, d := range all {
+		if _, err := fmt.Fprintf(w, "%s  sink %s  event %s  %d attempts  next %s  %s\n", d.ID, d.Sink, d.Event, d.Attempts, d.Next.UTC().Format(time.RFC3339), d.LastError); err != nil {
+			return err
+		}
+	}
+	return nil
+}
