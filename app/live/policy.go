@@ -59,12 +59,16 @@ func (a *Actor) Act(ctx context.Context, r *palladium.Report) (Acted, error) {
 		}
 		free.group(ctx, ids)
 	}
-	orders := rules.policy.Orders(now, r.Campaigns, func(id string) bool { return free.account(ctx, id) })
+	campaigns, err := a.uncleared(ctx, r.Campaigns)
+	if err != nil {
+		return out, err
+	}
+	orders := rules.policy.Orders(now, campaigns, func(id string) bool { return free.account(ctx, id) })
 	standing, err := a.standing(ctx, now)
 	if err != nil {
 		return out, err
 	}
-	suspects := suspected(r.Campaigns)
+	suspects := suspected(campaigns)
 	anew, withdraw := rules.policy.Reconcile(now, orders, standing, func(id string) bool { return suspects[id] && !free.account(ctx, id) })
 	by := policyActor + rules.revision
 	for i := range anew {
@@ -90,6 +94,21 @@ func (a *Actor) Act(ctx context.Context, r *palladium.Report) (Acted, error) {
 		}
 		delete(a.accounts, id)
 		out.Withdrawn = append(out.Withdrawn, id)
+	}
+	return out, nil
+}
+
+// uncleared leaves out campaigns that a person found to be none: policy puts nothing on them, and takes off what it had put.
+func (a *Actor) uncleared(ctx context.Context, campaigns []palladium.Campaign) ([]palladium.Campaign, error) {
+	out := make([]palladium.Campaign, 0, len(campaigns))
+	for i := range campaigns {
+		c, err := a.board.cat.GetCampaign(ctx, campaigns[i].ID)
+		if err != nil {
+			return nil, fmt.Errorf("look at campaign %s: %w", campaigns[i].ID, err)
+		}
+		if c.Resolution != catalog.ResolvedBenign && c.Resolution != catalog.ResolvedFalsePositive {
+			out = append(out, campaigns[i])
+		}
 	}
 	return out, nil
 }

@@ -118,3 +118,43 @@ func TestUndoPutsBack(t *testing.T) {
 	round()
 	budgets()
 }
+
+// A campaign that a person finds to be none loses policy's measures at the next look, and gets none again.
+func TestClearedCampaign(t *testing.T) {
+	ctx := context.Background()
+	cat, err := catalog.Open(ctx, catalog.Config{URL: filepath.Join(t.TempDir(), "catalog.db")}, quiet, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cat.Close()
+	policy, err := sanction.New(sanction.Config{Mode: sanction.Enforce})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	actor := NewActor(NewBoard(BoardOptions{Catalog: cat, Policy: policy, Log: quiet, Now: func() time.Time { return now }}))
+	look := func(want int) {
+		t.Helper()
+		now = now.Add(time.Minute)
+		_, err := actor.Act(ctx, &palladium.Report{Schema: palladium.ReportSchema, Campaigns: []palladium.Campaign{
+			{ID: "c-one", Stage: palladium.StageAct, First: now, Last: now, Accounts: []palladium.Member{{ID: "a", Membership: 1}, {ID: "b", Membership: 1}}},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list, _, err := cat.VerdictsInForce(ctx, now); err != nil || len(list) != want {
+			t.Fatalf("%d verdicts in force, wanted %d: %v", len(list), want, err)
+		}
+	}
+	look(2)
+	c, err := cat.GetCampaign(ctx, "c-one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.State, c.Resolution = catalog.WorkResolved, catalog.ResolvedBenign
+	if _, err := cat.PutCampaign(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	look(0)
+	look(0)
+}
