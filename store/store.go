@@ -20,7 +20,7 @@ var (
 	ErrFull        = errors.New("no room left for the database: free space on its disk")
 	ErrUnavailable = errors.New("the database cannot be reached: see that it runs and that the URL is right")
 	ErrDamaged     = errors.New("not a database of this program, or damaged: restore a backup")
-	ErrOutdated    = errors.New("the schema is older than this program: run `palladium catalog migrate`")
+	ErrOutdated    = errors.New("the schema is older than this program: start `palladium serve` of this version once, which brings it up to date")
 	ErrNewer       = errors.New("the schema was made by a newer Palladium: use that version, or restore a backup")
 )
 
