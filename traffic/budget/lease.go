@@ -205,8 +205,12 @@ func (f *fleet) ask(ctx context.Context, l *Ledger, now time.Time, d *Demand, me
 			continue
 		}
 		k := portionKey{key{p.Level, p.ID}, met.Period, w[met.Period]}
-		used := l.Used(now, p.Level, p.ID, met.Period).counts()
 		f.mu.Lock()
+		used, kept := l.charged(k)
+		if !kept {
+			f.mu.Unlock()
+			return false, ErrClock
+		}
 		h := f.held[k]
 		if h == nil {
 			// What a journal brought back was drawn under a portion of before. Requests are charged under portions alone.
@@ -243,6 +247,19 @@ func (f *fleet) ask(ctx context.Context, l *Ledger, now time.Time, d *Demand, me
 	return more, nil
 }
 
+// charged returns what was drawn and reserved in the window of k, and makes room for it where it is new; false says that the
+// window was given up.
+func (l *Ledger) charged(k portionKey) (counts, bool) {
+	h := []hold{{key: k.key}}
+	l.lock(h)
+	defer h[0].meter.mu.Unlock()
+	s := h[0].meter.at(k.period, k.window)
+	if s == nil {
+		return counts{}, false
+	}
+	return s.used, true
+}
+
 // GiveBack returns to the store what is granted here and not drawn: at the end of a process, after the last request has ended,
 // and now and then so that others can have it. Portions of windows that are not kept any more are forgotten. Errors wrap
 // ErrLease; what could not be returned stays taken until its window ends.
@@ -267,7 +284,12 @@ func (l *Ledger) GiveBack(ctx context.Context, now time.Time) error {
 		if k.window != w[k.period] {
 			continue
 		}
-		unused := h.counts.minus(l.Used(now, k.key.level, k.key.id, k.period).counts())
+		used, kept := l.charged(k)
+		if !kept { // what was drawn is not known any more, so none of it can be said to be unused
+			delete(f.held, k)
+			continue
+		}
+		unused := h.counts.minus(used)
 		for m := range unused {
 			unused[m] = max(0, unused[m])
 		}

@@ -83,6 +83,8 @@ func TestCapsHoldOverGateways(t *testing.T) {
 						l.Join(store.lease())
 					case 1:
 						_ = l.GiveBack(context.Background(), now)
+					case 3:
+						l.Sweep(now)
 					case 2:
 						now = noon.Add(time.Duration(r.IntN(3)-1) * 24 * time.Hour)
 					}

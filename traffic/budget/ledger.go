@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"math"
 	"strings"
 	"sync"
@@ -340,6 +341,11 @@ func (l *Ledger) Used(now time.Time, level Level, id string, period Period) Amou
 // how many. Call it every hour or so.
 func (l *Ledger) Sweep(now time.Time) (swept int) {
 	w := windowsOf(now)
+	if f := l.fleet; f != nil { // what a portion was drawn for goes with the portion
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		maps.DeleteFunc(f.held, func(k portionKey, _ *portion) bool { return k.window < w[k.period]-1 })
+	}
 	for i := range l.shards {
 		s := &l.shards[i]
 		s.mu.Lock()
