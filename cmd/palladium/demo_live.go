@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/app"
 	"github.com/palladium-guard/palladium/app/serve/demo"
 	"github.com/palladium-guard/palladium/report"
@@ -84,8 +85,11 @@ func playLive(cmd *cobra.Command, dir string, seed uint64, shadow, stay bool) (e
 
 func tellLive(w io.Writer, o demo.Outcome) {
 	stage := "nothing found yet"
-	if o.Report != nil && len(o.Report.Campaigns) > 0 {
-		stage = fmt.Sprintf("%d campaigns listed", len(o.Report.Campaigns))
+	switch n := campaignsIn(o.Report); {
+	case n == 1:
+		stage = "1 campaign listed"
+	case n > 1:
+		stage = fmt.Sprintf("%d campaigns listed", n)
 	}
 	if !o.Act.IsZero() {
 		stage = fmt.Sprintf("contained: %d fake accounts, %d honest", o.Caught, o.Honest)
@@ -93,4 +97,11 @@ func tellLive(w io.Writer, o demo.Outcome) {
 	all := o.Before.Sent + o.After.Sent
 	fmt.Fprintf(w, "  %s  %7d requests, %5d of the campaign, %5d refused  %s\n", o.At.Format("2 Jan 15:04"), all,
 		o.Before.Campaign.Sent+o.After.Campaign.Sent, o.Before.Refused+o.After.Refused, stage)
+}
+
+func campaignsIn(r *palladium.Report) int {
+	if r == nil {
+		return 0
+	}
+	return len(r.Campaigns)
 }
