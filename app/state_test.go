@@ -305,6 +305,9 @@ type lazy struct{ *os.File }
 func (lazy) Sync() error { return errFull }
 
 func TestAFullDiskLeavesTheOldState(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads a world again and again; skipped with -short")
+	}
 	files := parts(t, small(t, 60), 2)
 	state := stateWith(t)
 	want := scanned(t, state, files[0])

@@ -70,6 +70,9 @@ func found(t *testing.T, o app.ScanOptions) string {
 
 // A scan of the archive finds what a scan of the recording does, to the byte: as it was written, and after its files were merged.
 func TestScanOfTheArchive(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads a whole world six times; skipped with -short")
+	}
 	traffic := recorded(t)
 	want := found(t, app.ScanOptions{Paths: []string{traffic}})
 	a := open(t, filepath.Join(t.TempDir(), "archive"))
@@ -133,13 +136,12 @@ func TestMain(m *testing.M) {
 
 // An import that is killed at random moments is continued by the next.
 func TestKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads a world again and again; skipped with -short")
+	}
 	traffic := recorded(t)
 	want := found(t, app.ScanOptions{Paths: []string{traffic}})
-	rounds := 3
-	if testing.Short() {
-		rounds = 1
-	}
-	for range rounds {
+	for range 3 {
 		dir := filepath.Join(t.TempDir(), "archive")
 		died := 0
 		for {

@@ -255,6 +255,9 @@ func TestScenarios(t *testing.T) {
 // A short run from beginning to end parts campaigns from honest groups of a world that it was not fitted on.
 func TestRun(t *testing.T) {
 	opt := Options{Worlds: 2, First: 301, Size: 450, Workers: 2}
+	if testing.Short() {
+		opt.Size = 250
+	}
 	rows, err := Collect(context.Background(), opt)
 	if err != nil {
 		t.Fatal(err)
