@@ -114,8 +114,8 @@ bench-hash: ## compare hashing with openssl and the Python reference
 	conformance/oms/bench
 
 conformance: ## see the gateway through real clients, signatures beside the Python reference, exports by their schemas; skips what cannot be had
-	conformance/gateway/run
-	conformance/oms/run
+	conformance/gateway/run || [ $$? = 77 ]
+	conformance/oms/run || [ $$? = 77 ]
 	conformance/schemas/run
 
 eval: build ## measure on worlds with fixed seeds and write docs/EVALUATION.md
