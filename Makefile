@@ -107,15 +107,15 @@ faults: ## what docs/FAULTS.md tells of, done again: kills, full disks, partitio
 deploy-check: ## image file, compose file, unit, chart and alert rules by their linters; skips those that cannot be had
 	deploy/check
 
-bench-models: ## inspect pickles of 400 MB, compare models of 2.2 GB: time and memory; needs 5 GB of disk
-	$(GO) test ./app/provenance -run '^$$' -bench Large -benchtime 1x -timeout 30m
+bench-models: build ## inspect pickles of 400 MB, compare models of 2.2 GB: time and memory; needs 5 GB of disk
+	PALLADIUM=$(CURDIR)/bin/palladium $(GO) test ./app/provenance -run '^$$' -bench Large -benchtime 1x -timeout 30m
 
 bench-hash: ## compare hashing with openssl and the Python reference
 	conformance/oms/bench
 
 conformance: ## see the gateway through real clients, signatures beside the Python reference, exports by their schemas; skips what cannot be had
-	conformance/gateway/run
-	conformance/oms/run
+	conformance/gateway/run || [ $$? = 77 ]
+	conformance/oms/run || [ $$? = 77 ]
 	conformance/schemas/run
 
 eval: build ## measure on worlds with fixed seeds and write docs/EVALUATION.md

@@ -46,9 +46,11 @@ func Inspect(ctx context.Context, paths []string) (*Inspection, error) {
 		return nil, err
 	}
 	result := &Inspection{Files: []inspect.Report{}}
+	reported := map[string]bool{}
 	add := func(r inspect.Report) {
 		result.Verdict = max(result.Verdict, r.Verdict)
 		result.Files = append(result.Files, r)
+		reported[r.Path] = true
 	}
 	for _, p := range paths {
 		if _, err := os.Stat(p); err != nil { // what is named may be a link
@@ -59,8 +61,13 @@ func Inspect(ctx context.Context, paths []string) (*Inspection, error) {
 			return nil, err
 		}
 		err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-			shown := p + path[len(root):]
+			shown := p
+			if below, err := filepath.Rel(root, path); err == nil {
+				shown = filepath.Join(p, below)
+			}
 			switch {
+			case reported[shown]: // named twice, or named and below a folder that is named
+				return ctx.Err()
 			case err != nil:
 				add(alone(shown, inspect.RuleUnreadable, inspect.Unknown, "cannot be read"))
 				return nil

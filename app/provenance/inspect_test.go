@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
@@ -437,5 +438,33 @@ func TestInspectPaths(t *testing.T) {
 	}
 	if _, err := json.Marshal(r); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestShownPaths sees that paths are those that a shell finds again, each once.
+func TestShownPaths(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a.pkl", "sub/c:b.pkl"} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(cleanPickle), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+	for _, c := range []struct{ paths, want string }{
+		{".", "a.pkl sub/c:b.pkl"}, {"./", "a.pkl sub/c:b.pkl"}, {"sub/", "sub/c:b.pkl"}, {"a.pkl", "a.pkl"},
+		{". a.pkl ./a.pkl sub", "a.pkl sub/c:b.pkl"}, {dir, dir + "/a.pkl " + dir + "/sub/c:b.pkl"},
+	} {
+		r, err := Inspect(t.Context(), strings.Fields(c.paths))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for i := range r.Files {
+			got = append(got, r.Files[i].Path)
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%s: %s, not %s", c.paths, s, c.want)
+		}
 	}
 }

@@ -91,10 +91,7 @@ func WriteSARIF(w io.Writer, reports []Report, version string) error {
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{d.Rule, sarifText{d.Short}, sarifText{d.Help}})
 	}
 	for i, r := range reports {
-		uri := (&url.URL{Path: filepath.ToSlash(r.Path)}).EscapedPath()
-		if strings.HasPrefix(uri, "/") {
-			uri = "file://" + uri
-		}
+		uri := reference(r.Path)
 		run.Artifacts = append(run.Artifacts, sarifArtifact{sarifURI{URI: uri}, r.Size, map[string]string{"verdict": r.Verdict.String(), "format": r.Format}})
 		for _, f := range r.Findings {
 			var l sarifLocation
@@ -117,6 +114,15 @@ func WriteSARIF(w io.Writer, reports []Report, version string) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(sarif{"https://json.schemastore.org/sarif-2.1.0.json", "2.1.0", []sarifRun{run}})
+}
+
+// reference writes a path as a URI, relative as it is. A colon in its first part is not taken for the end of a scheme.
+func reference(path string) string {
+	u := url.URL{Path: filepath.ToSlash(path)}
+	if filepath.IsAbs(path) {
+		u.Scheme, u.Path = "file", "/"+strings.TrimLeft(u.Path, "/")
+	}
+	return u.String()
 }
 
 // sarifLevel returns kind and level; the level is none for all kinds but fail.

@@ -11,10 +11,20 @@ import (
 
 func sarifSample() []Report {
 	return []Report{
+		{Path: "c:olon.pt", Size: 1, Verdict: Unknown, Findings: []Finding{{RuleUnrecognised, Unknown, "", 0, "no known format"}}},
 		{Path: "m/a b.pt", Size: 5, Format: "zip", Verdict: Hostile, Findings: []Finding{
 			{RuleGlobal, Hostile, "m/data.pkl", 7, "loading calls os.system"}, {RuleTail, Suspicious, "", 3, "bytes follow"}, {RuleStreams, Safe, "", -1, "several"}}},
 		{Path: "/abs/x.bin", Size: 1, Verdict: Unknown, Findings: []Finding{{RuleUnrecognised, Unknown, "", 0, "no known format"}}},
 		{Path: "safe.txt", Format: "text", Findings: []Finding{}},
+	}
+}
+
+func TestReference(t *testing.T) {
+	for path, want := range map[string]string{"m/a.pt": "m/a.pt", "c:olon/x": "./c:olon/x", "m/c:x": "m/c:x", "#a?%.bin": "%23a%3F%25.bin", "../x": "../x",
+		"/abs/x": "file:///abs/x", "//abs/x": "file:///abs/x", "a\xff\nb": "a%FF%0Ab", "ü": "%C3%BC"} {
+		if got := reference(path); got != want {
+			t.Errorf("%q is written %q, not %q", path, got, want)
+		}
 	}
 }
 
@@ -30,9 +40,9 @@ func TestSARIF(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := log.Runs[0]
-	if len(run.Results) != 4 || len(run.Artifacts) != 3 || run.Results[0].Level != "error" || run.Results[1].Level != "warning" ||
-		run.Results[2].Kind != "informational" || run.Results[3].Kind != "open" || run.Artifacts[0].Location.URI != "m/a%20b.pt" ||
-		run.Artifacts[1].Location.URI != "file:///abs/x.bin" || run.Tool.Driver.Rules[run.Results[0].RuleIndex].ID != RuleGlobal {
+	if len(run.Results) != 5 || len(run.Artifacts) != 4 || run.Results[1].Level != "error" || run.Results[2].Level != "warning" ||
+		run.Results[3].Kind != "informational" || run.Results[4].Kind != "open" || run.Artifacts[1].Location.URI != "m/a%20b.pt" ||
+		run.Artifacts[2].Location.URI != "file:///abs/x.bin" || run.Tool.Driver.Rules[run.Results[1].RuleIndex].ID != RuleGlobal {
 		t.Errorf("%s", b.Bytes())
 	}
 }
@@ -56,6 +66,7 @@ func TestSARIFSchema(t *testing.T) {
 	if err := c.AddResource("sarif.json", schema); err != nil {
 		t.Fatal(err)
 	}
+	c.AssertFormat()
 	s, err := c.Compile("sarif.json")
 	if err != nil {
 		t.Fatal(err)

@@ -5,9 +5,18 @@ import "encoding/binary"
 // margin is how many bytes before the end of the window, or of a frame, the slow way takes over.
 const margin = 16
 
+// manyMemo is from how many entries on the memo is taken to become a great one.
+const manyMemo = 1 << 15
+
 // fast takes the opcodes that most of a stream consists of, as long as nothing about them needs a closer look, and
 // leaves the first other one to the slow way. It changes nothing that the slow way would not change alike.
 func (w *walker) fast() {
+	if len(w.memo) >= manyMemo && cap(w.memo) < maxMemo {
+		// All of it at once: what is not written takes no memory, and growing by steps would leave as much again as garbage.
+		memo := make([]value, len(w.memo), maxMemo) // not slices.Grow, which writes
+		copy(memo, w.memo)
+		w.memo = memo
+	}
 	buf, pos, stack, memo := w.buf, w.pos, w.stack, w.memo
 	limit := len(buf) - margin
 	if w.frameEnd != 0 {

@@ -12,9 +12,10 @@ import (
 const (
 	spdxContext   = "https://spdx.org/rdf/3.0.1/spdx-context.jsonld"
 	spdxVersion   = "3.0.1"
-	noAssertion   = "https://spdx.org/rdf/3.0.1/terms/Licensing/NoAssertion"
+	noLicence     = "https://spdx.org/rdf/3.0.1/terms/ExpandedLicensing/NoAssertionLicense"
 	spdxNamespace = "https://github.com/palladium-guard/palladium/spdx/"
 	creation      = "_:creation"
+	spdxTime      = "2006-01-02T15:04:05Z"
 )
 
 // element is an object of SPDX's JSON-LD. What it may hold is a matter of its type.
@@ -28,14 +29,17 @@ type spdxDocument struct {
 }
 
 // SPDX returns an SPDX 3.0.1 document in JSON-LD, of the profiles core, software, ai and dataset. Licences, suppliers and
-// places of download are not known to lineage: the document says so. by names who says it.
+// places of download are not known to lineage, nor when something was made that no statement makes; the profiles demand
+// values for all of them, and the document says where there is none. by names who says it.
 func SPDX(g *lineage.Graph, t *lineage.Trace, when time.Time, by string) ([]byte, error) {
-	stamp := when.UTC().Format("2006-01-02T15:04:05Z")
+	stamp := when.UTC().Format(spdxTime)
 	d := &spdxDocument{prefix: spdxNamespace + strings.TrimPrefix(serial(t, when), "urn:uuid:") + "#"}
 	agent := d.prefix + "agent"
 	d.add(element{"type": "SoftwareAgent", "spdxId": agent, "name": by})
+	somebody := d.prefix + "supplier"
+	d.add(element{"type": "Agent", "spdxId": somebody, "name": "not known", "comment": "no statement says who supplies or collects what is listed here"})
 	for i := range t.Nodes {
-		d.artifact(g, t, &t.Nodes[i], agent, stamp)
+		d.artifact(g, t, &t.Nodes[i], somebody, stamp)
 	}
 	for i := range t.Edges {
 		d.edge(t, &t.Edges[i])
@@ -70,11 +74,17 @@ func (d *spdxDocument) relate(from, kind, comment string, to ...string) {
 	d.add(e)
 }
 
-func (d *spdxDocument) artifact(g *lineage.Graph, t *lineage.Trace, n *lineage.Node, agent, stamp string) {
+func (d *spdxDocument) artifact(g *lineage.Graph, t *lineage.Trace, n *lineage.Node, supplier, stamp string) {
 	a := &n.Artifact
 	id := d.id(n.Identity)
 	e := element{"type": "software_Package", "spdxId": id, "name": a.Name, "software_packageVersion": n.Identity, "software_downloadLocation": location(a),
-		"suppliedBy": agent, "releaseTime": stamp, "builtTime": stamp, "verifiedUsing": hashes(a)}
+		"suppliedBy": supplier, "releaseTime": stamp, "verifiedUsing": hashes(a)}
+	if r := g.Record(g.Origin(a)); r != nil && r.Statement != nil && !r.Statement.Time.IsZero() {
+		made := r.Statement.Time.UTC().Format(spdxTime)
+		e["releaseTime"], e["builtTime"] = made, made
+	} else {
+		e["comment"] = "no statement says how or when it was made: the time of release is that of this document"
+	}
 	switch {
 	case isModel(n):
 		e["type"] = "ai_AIPackage"
@@ -100,7 +110,7 @@ func (d *spdxDocument) artifact(g *lineage.Graph, t *lineage.Trace, n *lineage.N
 	case a.Role == lineage.Data:
 		e["type"] = "dataset_DatasetPackage"
 		e["software_primaryPurpose"] = "data"
-		e["originatedBy"] = []string{agent}
+		e["originatedBy"] = []string{supplier}
 		e["dataset_datasetType"] = []string{"noAssertion"}
 		if a.Rows > 0 {
 			e["dataset_datasetSize"] = a.Rows
@@ -108,13 +118,10 @@ func (d *spdxDocument) artifact(g *lineage.Graph, t *lineage.Trace, n *lineage.N
 	default:
 		e["software_primaryPurpose"] = "other"
 	}
-	if n.Missing {
-		e["comment"] = "no statement says how it was made"
-	}
 	d.add(e)
 	if e["type"] != "software_Package" {
-		d.relate(id, "hasConcludedLicense", "", noAssertion)
-		d.relate(id, "hasDeclaredLicense", "", noAssertion)
+		d.relate(id, "hasConcludedLicense", "", noLicence)
+		d.relate(id, "hasDeclaredLicense", "", noLicence)
 	}
 }
 
