@@ -86,6 +86,8 @@ func TestRules(t *testing.T) {
 		{"its child", "floors", "traffic/dialect/a.go", "package dialect\n" + imp + "traffic/dialect/native\"\n", "traffic/dialect/a.go:2: floors: imports traffic/dialect/native"},
 		{"sideways", "floors", "traffic/judge/a.go", "package judge\n" + imp + "traffic/campaign\"\n", "imports traffic/campaign"},
 		{"engine to store", "floors", "traffic/judge/a.go", "package judge\n" + imp + "store/catalog\"\n", "imports store/catalog"},
+		{"store to a reader of files", "floors", "store/stream/a.go", "package stream\n" + imp + "internal/tlsfile\"\n", ""},
+		{"engine to a reader of files", "floors", "traffic/judge/a.go", "package judge\n" + imp + "internal/tlsfile\"\n", "imports internal/tlsfile"},
 		{"up", "floors", "world/a.go", "package world\n" + imp + "app\"\n", "imports app"},
 		{"up from the root", "floors", "a.go", "package house\n" + imp + "internal/stats\"\n", "imports internal/stats"},
 		{"no room", "floors", "somewhere/a.go", "package somewhere\n", "somewhere: floors: the folder has no floor"},

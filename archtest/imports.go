@@ -38,7 +38,7 @@ func mayImport(p *Package, dir string, floor Floor) bool {
 	if p.Floor == Outside {
 		return p.Dir != dir && strings.HasPrefix(p.Dir, dir+"/") && dir != ""
 	}
-	if floor == Outside {
+	if floor == Outside || floor == Files && p.Floor.pure() {
 		return false
 	}
 	parent := path.Dir(p.Dir)

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/palladium-guard/palladium/internal/tlsfile"
 )
 
 // Config is the section `notify` of the configuration.
@@ -36,10 +38,8 @@ type Sink struct {
 
 // TLS says how a sink proves itself, and how Palladium does. TLS 1.2 is the least.
 type TLS struct {
-	CA          string `yaml:"ca"`          // PEM file of the authorities that are trusted; empty: those of the system
-	Certificate string `yaml:"certificate"` // PEM files that Palladium shows; empty: none
-	Key         string `yaml:"key"`
-	Name        string `yaml:"name"` // in the sink's certificate, where it differs from its address
+	Files tlsfile.Client `yaml:",inline"`
+	Name  string         `yaml:"name"` // in the sink's certificate, where it differs from its address
 }
 
 // The formats in which an event is written.
@@ -129,8 +129,8 @@ func (s *Sink) check() error {
 	if s.Timeout < 0 || s.Timeout > time.Minute {
 		return errors.New("timeout must lie between 0 and 1m")
 	}
-	if (s.TLS.Certificate == "") != (s.TLS.Key == "") {
-		return errors.New("tls: name certificate and key, or neither")
+	if err := s.TLS.Files.Check(); err != nil {
+		return fmt.Errorf("tls: %w", err)
 	}
 	if _, err := s.networks(); err != nil {
 		return err

@@ -1,13 +1,12 @@
 package notify
 
 import (
+	"cmp"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"syscall"
 	"time"
@@ -59,26 +58,10 @@ func public(ip netip.Addr) bool {
 
 // config reads the files behind a sink's TLS. host is the name that its certificate must bear where none is given.
 func (t *TLS) config(host string) (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host}
-	if t.Name != "" {
-		c.ServerName = t.Name
+	c, err := t.Files.Config()
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
 	}
-	if t.CA != "" {
-		pem, err := os.ReadFile(t.CA)
-		if err != nil {
-			return nil, fmt.Errorf("read tls.ca: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read tls.ca: %s holds no certificate in PEM", t.CA)
-		}
-	}
-	if t.Certificate != "" {
-		pair, err := tls.LoadX509KeyPair(t.Certificate, t.Key)
-		if err != nil {
-			return nil, fmt.Errorf("read tls.certificate and tls.key: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
+	c.ServerName = cmp.Or(t.Name, host)
 	return c, nil
 }

@@ -2,7 +2,6 @@ package office
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -18,6 +17,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/palladium-guard/palladium/internal/tlsfile"
 	"github.com/palladium-guard/palladium/proof/dossier"
 	"github.com/palladium-guard/palladium/proof/ledger"
 	"github.com/palladium-guard/palladium/proof/ledger/tlog"
@@ -143,18 +143,14 @@ func (r *Remote) client() (*http.Client, error) {
 	if r.CA == "" {
 		return c, nil
 	}
-	pem, err := readUpTo(r.CA, 1<<20)
-	if err != nil {
-		return nil, fmt.Errorf("read authorities: %w", err)
-	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificates in PEM", r.CA)
+	if err := tlsfile.AddAuthorities(pool, r.CA); err != nil {
+		return nil, err
 	}
-	c.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
+	c.Transport = &http.Transport{TLSClientConfig: tlsfile.Trusting(pool)}
 	return c, nil
 }
 

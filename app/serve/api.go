@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ import (
 	"github.com/palladium-guard/palladium/app/live"
 	"github.com/palladium-guard/palladium/app/office"
 	"github.com/palladium-guard/palladium/config"
+	"github.com/palladium-guard/palladium/internal/tlsfile"
 	"github.com/palladium-guard/palladium/proof/ledger"
 	"github.com/palladium-guard/palladium/rules"
 	"github.com/palladium-guard/palladium/store/catalog"
@@ -48,9 +50,9 @@ func (h *house) startAPI(ctx context.Context) error {
 	if !h.runs(RoleAPI) || c.Off {
 		return nil
 	}
-	l, err := net.Listen("tcp", cmp.Or(h.o.API, c.Listen, defaultAPI))
+	l, err := h.listenAPI(ctx, c)
 	if err != nil {
-		return fmt.Errorf("listen for the operator's API: %w", err)
+		return err
 	}
 	origin := c.Origin
 	if origin == "" {
@@ -92,18 +94,28 @@ func (h *house) startAPI(ctx context.Context) error {
 	h.ready.API = origin
 	h.mu.Unlock()
 	h.log.Info("serving the operator's API", "at", origin)
-	if c.Certificate == "" {
-		h.serveHTTP(ctx, srv, l)
-		return nil
-	}
-	h.work.Go(func() {
-		stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
-		defer stop()
-		if err := srv.ServeTLS(l, c.Certificate, c.Key); err != nil && ctx.Err() == nil {
-			h.failed <- fmt.Errorf("serve the operator's API: %w", err)
-		}
-	})
+	h.serveHTTP(ctx, srv, l)
 	return nil
+}
+
+// listenAPI listens, with TLS where there is a certificate.
+func (h *house) listenAPI(ctx context.Context, c *config.API) (net.Listener, error) {
+	var k *tlsfile.Keeper
+	if c.Certificate != "" {
+		var err error
+		if k, err = tlsfile.Open(tlsfile.Server{Certificate: c.Certificate, Key: c.Key}); err != nil {
+			return nil, fmt.Errorf("api: %w", err)
+		}
+	}
+	l, err := net.Listen("tcp", cmp.Or(h.o.API, c.Listen, defaultAPI))
+	if err != nil {
+		return nil, fmt.Errorf("listen for the operator's API: %w", err)
+	}
+	if k == nil {
+		return l, nil
+	}
+	h.follow(ctx, "api", k)
+	return tls.NewListener(l, k.Config()), nil
 }
 
 // office puts the API together.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/palladium-guard/palladium/config"
+	"github.com/palladium-guard/palladium/internal/tlsfile"
 	"github.com/palladium-guard/palladium/traffic/budget"
 	"github.com/palladium-guard/palladium/traffic/gateway/pool"
 	"github.com/palladium-guard/palladium/traffic/judge"
@@ -115,8 +116,8 @@ func compiles(f *config.File) error {
 			errs = append(errs, fmt.Errorf("detector.policy: %w", err))
 		}
 	}
-	if a := f.API; (a.Certificate == "") != (a.Key == "") {
-		errs = append(errs, errors.New("api: give certificate and key together"))
+	if err := tlsfile.CheckPair(f.API.Certificate, f.API.Key); err != nil {
+		errs = append(errs, fmt.Errorf("api: %w", err))
 	}
 	return errors.Join(errs...)
 }

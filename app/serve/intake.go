@@ -46,10 +46,13 @@ func (h *house) launch(ctx context.Context, name string, part running) {
 			h.failed <- err
 		}
 	})
-	k, ok := part.(keeps)
-	if !ok {
-		return
+	if k, ok := part.(keeps); ok {
+		h.follow(ctx, name, k)
 	}
+}
+
+// follow reads the files of a part again when they change.
+func (h *house) follow(ctx context.Context, name string, k keeps) {
 	for _, file := range k.Files() {
 		watch.File(ctx, file, 0, func() {
 			if err := k.Reload(); err != nil { // between the two files of a pair this is usual

@@ -26,6 +26,7 @@ import (
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/app"
 	"github.com/palladium-guard/palladium/config"
+	"github.com/palladium-guard/palladium/internal/tlsfile"
 	"github.com/palladium-guard/palladium/store/journal"
 	"github.com/palladium-guard/palladium/store/watch"
 	"github.com/palladium-guard/palladium/traffic/budget"
@@ -49,7 +50,7 @@ type site struct {
 	end  context.CancelFunc
 
 	gateway     *gateway.Gateway
-	certificate *listen.Certificate // nil without TLS
+	certificate *tlsfile.Keeper // nil without TLS
 	ledger      *budget.Ledger
 	journal     *journal.File // of the ledger; nil: it forgets
 	limiter     *budget.Limiter

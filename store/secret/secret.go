@@ -1,5 +1,5 @@
 // Package secret keeps what proves an identity and stands in files: a server's certificate with the authorities of its
-// clients, and bearer tokens. Files can be read again while the program runs, whole or not at all.
+// clients, and bearer tokens. Files can be read again while the program runs, each whole or not at all.
 package secret
 
 import (
@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -15,6 +14,8 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+
+	"github.com/palladium-guard/palladium/internal/tlsfile"
 )
 
 // Server names the files by which a listener proves itself and knows its clients. It is a part of a configuration
@@ -30,8 +31,8 @@ type Server struct {
 // Check says what is wrong with s for a listener on address, all of it at once; nil when nothing is.
 func (s *Server) Check(address string) error {
 	var errs []error
-	if (s.Certificate == "") != (s.Key == "") {
-		errs = append(errs, errors.New("give certificate and key together"))
+	if err := tlsfile.CheckPair(s.Certificate, s.Key); err != nil {
+		errs = append(errs, err)
 	}
 	if s.ClientCA != "" && s.Certificate == "" {
 		errs = append(errs, errors.New("client_ca needs certificate and key"))
@@ -58,49 +59,40 @@ func (s *Server) Files() (out []string) {
 
 // Keeper holds what the files said when they were read last. It is safe for concurrent use.
 type Keeper struct {
-	files   Server
-	current atomic.Pointer[contents]
-}
-
-type contents struct {
-	tls    *tls.Config // nil without a certificate
-	tokens [][sha256.Size]byte
+	files  Server
+	tls    *tlsfile.Keeper                     // nil without a certificate
+	tokens atomic.Pointer[[][sha256.Size]byte] // nil without a file of tokens
 }
 
 // Open reads the files that s names.
 func Open(s Server) (*Keeper, error) {
 	k := &Keeper{files: s}
-	return k, k.Reload()
+	if err := k.readTokens(); err != nil || s.Certificate == "" {
+		return k, err
+	}
+	var err error
+	k.tls, err = tlsfile.Open(tlsfile.Server{Certificate: s.Certificate, Key: s.Key, ClientCA: s.ClientCA})
+	return k, err
 }
 
-// Reload reads the files again. When one cannot be used, what was read before stays.
+// Reload reads the files again. When the certificate or the tokens cannot be used, those before stay.
 func (k *Keeper) Reload() error {
-	c := &contents{}
-	if k.files.Certificate != "" {
-		pair, err := tls.LoadX509KeyPair(k.files.Certificate, k.files.Key)
-		if err != nil {
-			return fmt.Errorf("read the certificate: %w", err)
-		}
-		c.tls = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
+	err := k.readTokens()
+	if k.tls != nil {
+		err = errors.Join(err, k.tls.Reload())
 	}
-	if k.files.ClientCA != "" {
-		pem, err := os.ReadFile(k.files.ClientCA)
-		if err != nil {
-			return fmt.Errorf("read the clients' authorities: %w", err)
-		}
-		c.tls.ClientCAs = x509.NewCertPool()
-		if !c.tls.ClientCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("read the clients' authorities: %s holds no certificate in PEM form", k.files.ClientCA)
-		}
-		c.tls.ClientAuth = tls.RequireAndVerifyClientCert
+	return err
+}
+
+func (k *Keeper) readTokens() error {
+	if k.files.TokenFile == "" {
+		return nil
 	}
-	if k.files.TokenFile != "" {
-		var err error
-		if c.tokens, err = readTokens(k.files.TokenFile); err != nil {
-			return err
-		}
+	tokens, err := readTokens(k.files.TokenFile)
+	if err != nil {
+		return err
 	}
-	k.current.Store(c)
+	k.tokens.Store(&tokens)
 	return nil
 }
 
@@ -130,19 +122,15 @@ func readTokens(file string) (out [][sha256.Size]byte, err error) {
 
 // TLS returns the listener's configuration, which follows Reload; nil without a certificate.
 func (k *Keeper) TLS() *tls.Config {
-	if k.current.Load().tls == nil {
+	if k.tls == nil {
 		return nil
 	}
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return k.current.Load().tls, nil },
-	}
+	return k.tls.Config()
 }
 
 // Allows reports whether the value of an Authorization header, or a bare token, is one of the tokens. Without a token
 // file everybody is allowed. Digests are compared, so that the time taken tells nothing of a token.
 func (k *Keeper) Allows(value string) bool {
-	c := k.current.Load()
 	if k.files.TokenFile == "" {
 		return true
 	}
@@ -151,8 +139,8 @@ func (k *Keeper) Allows(value string) bool {
 	}
 	sum := sha256.Sum256([]byte(value))
 	found := 0
-	for i := range c.tokens {
-		found |= subtle.ConstantTimeCompare(sum[:], c.tokens[i][:])
+	for _, known := range *k.tokens.Load() {
+		found |= subtle.ConstantTimeCompare(sum[:], known[:])
 	}
 	return found == 1
 }

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -16,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/palladium-guard/palladium/internal/size"
+	"github.com/palladium-guard/palladium/internal/tlsfile"
 )
 
 // ErrConfig is wrapped by every error about a configuration.
@@ -43,11 +43,7 @@ type Config struct {
 }
 
 // TLS names PEM files.
-type TLS struct {
-	CA          string `yaml:"ca"`          // of the other side; empty: the system's
-	Certificate string `yaml:"certificate"` // of this side, leaf first
-	Key         string `yaml:"key"`
-}
+type TLS = tlsfile.Client
 
 // Cluster describes servers that processes of palladium form themselves.
 type Cluster struct {
@@ -147,8 +143,8 @@ func (c Config) fill() (Config, error) {
 		return wrong("set stream.dir to a directory for the embedded stream, or stream.url to servers that run elsewhere")
 	case c.URL == "" && (c.Credentials != "" || c.NKey != "" || c.TokenFile != "" || c.TLS != TLS{}):
 		return wrong("stream.tls, credentials, nkey and token_file are for stream.url; a cluster has stream.cluster.tls and secret_file")
-	case (c.TLS.Certificate == "") != (c.TLS.Key == ""):
-		return wrong("set both stream.tls.certificate and stream.tls.key")
+	case c.TLS.Check() != nil:
+		return wrong("stream.tls: %w", c.TLS.Check())
 	}
 	if err := c.Cluster.check(); err != nil {
 		return wrong("%w", err)
@@ -180,7 +176,7 @@ func (c *Cluster) check() error {
 	if c.Node == "" || c.Listen == "" || len(c.Peers) == 0 || c.SecretFile == "" {
 		return errors.New("a cluster needs stream.cluster.node, listen, peers and secret_file")
 	}
-	if (c.TLS.Certificate == "") != (c.TLS.Key == "") || c.TLS.CA != "" && c.TLS.Certificate == "" {
+	if c.TLS.Check() != nil || c.TLS.CA != "" && c.TLS.Certificate == "" {
 		return errors.New("set all of stream.cluster.tls: ca, certificate and key")
 	}
 	for _, a := range append([]string{c.Listen}, c.Peers...) {
@@ -213,32 +209,14 @@ func (c *Cluster) routes(secret string) (out []*url.URL) {
 const clusterUser = "palladium"
 
 // load reads the files of t; nil where none are named. With mutual, both sides are checked by ca.
-func (t TLS) load(mutual bool) (*tls.Config, error) {
-	if t == (TLS{}) {
+func load(t TLS, mutual bool) (*tls.Config, error) {
+	switch {
+	case t == TLS{}:
 		return nil, nil
+	case mutual:
+		return t.Mutual()
 	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if t.CA != "" {
-		pem, err := os.ReadFile(t.CA)
-		if err != nil {
-			return nil, fmt.Errorf("read the certificate authority: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no certificate in PEM form", t.CA)
-		}
-	}
-	if t.Certificate != "" {
-		pair, err := tls.LoadX509KeyPair(t.Certificate, t.Key)
-		if err != nil {
-			return nil, fmt.Errorf("load the certificate and key: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	if mutual {
-		c.ClientCAs, c.ClientAuth = c.RootCAs, tls.RequireAndVerifyClientCert
-	}
-	return c, nil
+	return t.Config()
 }
 
 // secret reads the first line of a file.

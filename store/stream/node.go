@@ -87,7 +87,7 @@ func (n *node) join(c Cluster) error {
 	if err != nil {
 		return fmt.Errorf("read the cluster's port: %w", err)
 	}
-	between, err := c.TLS.load(true)
+	between, err := load(c.TLS, true)
 	if err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}

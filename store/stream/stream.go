@@ -140,7 +140,7 @@ func (s *Stream) connect() error {
 
 // credentials are how servers elsewhere are told who connects.
 func (c Config) credentials() (opts []nats.Option, err error) {
-	secure, err := c.TLS.load(false)
+	secure, err := load(c.TLS, false)
 	if err != nil {
 		return nil, fmt.Errorf("%w: stream.tls: %w", ErrConfig, err)
 	}

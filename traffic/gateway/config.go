@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/palladium-guard/palladium/internal/size"
+	"github.com/palladium-guard/palladium/internal/tlsfile"
 	"github.com/palladium-guard/palladium/internal/wildcard"
 	"github.com/palladium-guard/palladium/traffic/gateway/header"
 	"github.com/palladium-guard/palladium/traffic/gateway/pool"
@@ -198,8 +199,8 @@ func (c *Config) Check() error {
 	if !c.Failure.known() {
 		add("failure must be open or closed")
 	}
-	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
-		add("tls: give certificate and key together")
+	if err := tlsfile.CheckPair(c.TLS.Certificate, c.TLS.Key); err != nil {
+		add("tls: %w", err)
 	}
 	if c.TLS.RequireCert && c.TLS.ClientCA == "" {
 		add("tls: require_cert needs client_ca")

@@ -2,14 +2,11 @@ package credential
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +14,7 @@ import (
 
 	jose "github.com/go-jose/go-jose/v4"
 
+	"github.com/palladium-guard/palladium/internal/tlsfile"
 	"github.com/palladium-guard/palladium/traffic/gateway"
 )
 
@@ -57,15 +55,11 @@ func newKeySet(c *TokenConfig) (*keySet, error) {
 		IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true,
 	}
 	if c.CA != "" {
-		pem, err := os.ReadFile(c.CA)
+		pool, err := tlsfile.Authorities(c.CA)
 		if err != nil {
 			return nil, err
 		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no certificate in PEM form", c.CA)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+		transport.TLSClientConfig = tlsfile.Trusting(pool)
 	}
 	s := &keySet{
 		config: c, now: time.Now, gap: fetchGap, wait: keyWait, kick: make(chan struct{}, 1), ended: make(chan struct{}),

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 	"github.com/spiffe/go-spiffe/v2/workloadapi"
 
+	"github.com/palladium-guard/palladium/internal/tlsfile"
 	"github.com/palladium-guard/palladium/store/watch"
 	"github.com/palladium-guard/palladium/traffic/gateway"
 )
@@ -113,13 +113,9 @@ func keep(at *atomic.Pointer[error], err error) {
 }
 
 func (a *authority) load() error {
-	data, err := os.ReadFile(a.config.CA)
+	pool, err := tlsfile.Authorities(a.config.CA)
 	if err != nil {
 		return err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(data) {
-		return fmt.Errorf("%s holds no certificate in PEM form", a.config.CA)
 	}
 	a.pool.Store(pool)
 	return nil

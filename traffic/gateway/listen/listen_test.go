@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/palladium-guard/palladium/internal/tlsfile"
 	"github.com/palladium-guard/palladium/traffic/gateway"
 )
 
@@ -26,7 +27,7 @@ func TestServer(t *testing.T) {
 	if s := Server(&c, nil, nil); !s.Protocols.UnencryptedHTTP2() {
 		t.Error("h2c is not spoken")
 	}
-	if s := Server(&c, nil, &Certificate{}); !s.Protocols.HTTP2() || s.TLSConfig == nil {
+	if s := Server(&c, nil, &tlsfile.Keeper{}); !s.Protocols.HTTP2() || s.TLSConfig == nil {
 		t.Error("HTTP/2 is not spoken over TLS")
 	}
 }
@@ -44,7 +45,7 @@ func TestCertificateRefused(t *testing.T) {
 	if len(c.Files()) != 3 {
 		t.Errorf("files %v", c.Files())
 	}
-	if got, err := c.config(nil); got != nil || err != nil {
+	if got, err := c.Config().GetConfigForClient(nil); got != nil || err != nil {
 		t.Error("something was read")
 	}
 }

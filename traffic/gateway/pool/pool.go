@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -15,11 +14,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"reflect"
 	"sync/atomic"
 	"time"
 
+	"github.com/palladium-guard/palladium/internal/tlsfile"
 	"github.com/palladium-guard/palladium/internal/wildcard"
 )
 
@@ -99,7 +98,7 @@ func newUpstream(c Config, secret string, l Limits) (*Upstream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: upstreams: %s: %w", c.Name, err)
 	}
-	roots, err := authorities(c.CA)
+	roots, err := tlsfile.Authorities(c.CA)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: upstreams: %s: %w", c.Name, err)
 	}
@@ -122,7 +121,7 @@ func newUpstream(c Config, secret string, l Limits) (*Upstream, error) {
 	}
 	u.client = &http.Transport{
 		DialContext:            dial,
-		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		TLSClientConfig:        tlsfile.Trusting(roots),
 		TLSHandshakeTimeout:    l.Connect,
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true, // bytes pass as they are
@@ -132,22 +131,6 @@ func newUpstream(c Config, secret string, l Limits) (*Upstream, error) {
 		MaxResponseHeaderBytes: maxHead,
 	}
 	return u, nil
-}
-
-// authorities reads a PEM file of certificates; nil, the system's, without one.
-func authorities(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read authorities: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("read authorities: %s holds no certificate in PEM form", file)
-	}
-	return roots, nil
 }
 
 // Chooses reports whether u serves some models only.

@@ -165,14 +165,14 @@ func TestWatch(t *testing.T) {
 func TestRefuses(t *testing.T) {
 	t.Setenv("POOL_SECRET", "planted\x01word")
 	for want, c := range map[string]Config{
-		"url must be an address": {URL: "host:80"},
-		"no password":            {URL: "http://u:planted@host"},
-		"weight":                 {URL: "http://h", Weight: -1},
-		"not both":               {URL: "http://h", SecretFile: "a", SecretEnv: "b"},
-		"auth must be":           {URL: "http://h", Auth: "cookie"},
-		"cannot carry":           {URL: "http://h", SecretEnv: "POOL_SECRET"},
-		"is not set":             {URL: "http://h", SecretEnv: "POOL_NOT_SET"},
-		"no certificate":         {URL: "http://h", CA: "pool_test.go"},
+		"url must be an address":     {URL: "host:80"},
+		"no password":                {URL: "http://u:planted@host"},
+		"weight":                     {URL: "http://h", Weight: -1},
+		"not both":                   {URL: "http://h", SecretFile: "a", SecretEnv: "b"},
+		"auth must be":               {URL: "http://h", Auth: "cookie"},
+		"cannot carry":               {URL: "http://h", SecretEnv: "POOL_SECRET"},
+		"is not set":                 {URL: "http://h", SecretEnv: "POOL_NOT_SET"},
+		"must hold the certificates": {URL: "http://h", CA: "pool_test.go"},
 	} {
 		c.Fill(1)
 		err := c.Check()

@@ -2,8 +2,6 @@ package kafka
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -19,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/palladium-guard/palladium/internal/size"
+	"github.com/palladium-guard/palladium/internal/tlsfile"
 )
 
 // Config is the section taps.kafka of the configuration. Without brokers there is no such tap.
@@ -37,12 +36,10 @@ type Config struct {
 	SASL     SASL          `yaml:"sasl"`
 }
 
-// TLS says how brokers prove themselves, and how this process does. Files are read again for each connection.
+// TLS says how brokers prove themselves, and how this process does. Its certificate is read again for each connection.
 type TLS struct {
-	On          bool   `yaml:"on"`
-	CA          string `yaml:"ca"`          // PEM file of authorities in place of the system's
-	Certificate string `yaml:"certificate"` // PEM file of this process, leaf first
-	Key         string `yaml:"key"`
+	On    bool           `yaml:"on"`
+	Files tlsfile.Client `yaml:",inline"`
 }
 
 // SASL says how this process proves who it is. Secrets stand in files, which are read again for each connection.
@@ -89,7 +86,8 @@ func (c *Config) Check() error {
 	add(c.Fetch < 1<<10 || c.Fetch > 1<<30, "fetch must lie between 1KiB and 1GiB")
 	add(c.Session < 6*time.Second || c.Session > 30*time.Minute, "session must lie between 6s and 30m, which brokers allow")
 	add(c.Drain < 0, "drain must not be negative")
-	add((c.TLS.Certificate == "") != (c.TLS.Key == ""), "tls: give certificate and key together")
+	pair := c.TLS.Files.Check()
+	add(pair != nil, "tls: %w", pair)
 	add(!c.TLS.On && c.TLS != TLS{}, "tls: files are named, but on is not true")
 	s := &c.SASL
 	switch s.Mechanism {
@@ -139,9 +137,9 @@ func (c *Config) options() ([]kgo.Opt, error) {
 		opts = append(opts, kgo.InstanceID(c.Instance))
 	}
 	if c.TLS.On {
-		t, err := c.TLS.config()
+		t, err := c.TLS.Files.Config()
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("tls: %w", err)
 		}
 		opts = append(opts, kgo.DialTLSConfig(t))
 	}
@@ -152,34 +150,6 @@ func (c *Config) options() ([]kgo.Opt, error) {
 		opts = append(opts, kgo.SASL(c.SASL.mechanism()))
 	}
 	return opts, nil
-}
-
-func (t *TLS) config() (*tls.Config, error) {
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
-	if t.CA != "" {
-		pem, err := os.ReadFile(t.CA)
-		if err != nil {
-			return nil, fmt.Errorf("read the brokers' authorities: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read the brokers' authorities: %s holds no certificate in PEM form", t.CA)
-		}
-	}
-	if t.Certificate != "" {
-		own := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(t.Certificate, t.Key)
-			if err != nil {
-				return nil, fmt.Errorf("read the certificate for the brokers: %w", err)
-			}
-			return &pair, nil
-		}
-		if _, err := own(nil); err != nil {
-			return nil, err
-		}
-		cfg.GetClientCertificate = own
-	}
-	return cfg, nil
 }
 
 func (s *SASL) secret() (string, error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/internal/tlsfile"
 	"github.com/palladium-guard/palladium/traffic/dialect"
 	"github.com/palladium-guard/palladium/traffic/dialect/native"
 	"github.com/palladium-guard/palladium/traffic/measure"
@@ -326,8 +327,8 @@ func TestConfig(t *testing.T) {
 		"no topics":    {func(c *Config) { c.Topics = nil }, "topics"},
 		"start":        {func(c *Config) { c.Start = "now" }, "earliest or latest"},
 		"session":      {func(c *Config) { c.Session = time.Second }, "session"},
-		"half a pair":  {func(c *Config) { c.TLS = TLS{On: true, Key: "k"} }, "together"},
-		"tls off":      {func(c *Config) { c.TLS.CA = "ca" }, "on is not true"},
+		"half a pair":  {func(c *Config) { c.TLS = TLS{On: true, Files: tlsfile.Client{Key: "k"}} }, "together"},
+		"tls off":      {func(c *Config) { c.TLS.Files.CA = "ca" }, "on is not true"},
 		"mechanism":    {func(c *Config) { c.SASL.Mechanism = "gssapi" }, "mechanism"},
 		"no mechanism": {func(c *Config) { c.SASL.User = "u" }, "name a mechanism"},
 		"no user":      {func(c *Config) { c.SASL = SASL{Mechanism: "SCRAM-SHA-256", PasswordFile: "p"} }, "user"},
@@ -337,7 +338,7 @@ func TestConfig(t *testing.T) {
 			c.SASL = SASL{Mechanism: "plain", User: "u", PasswordFile: "p"}
 		}, "turn tls on"},
 		"no such file": {func(c *Config) { c.SASL = SASL{Mechanism: "plain", User: "u", PasswordFile: "/nowhere"} }, "read the secret"},
-		"no such ca":   {func(c *Config) { c.TLS = TLS{On: true, CA: "/nowhere"} }, "authorities"},
+		"no such ca":   {func(c *Config) { c.TLS = TLS{On: true, Files: tlsfile.Client{CA: "/nowhere"}} }, "authorities"},
 		"dialect":      {func(c *Config) { c.Dialect = "x" }, "unknown dialect"},
 	} {
 		cfg := good()

@@ -20,6 +20,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
+
+	"github.com/palladium-guard/palladium/internal/tlsfile"
 )
 
 // certificate makes one that signs itself, for the loopback address, and writes it to files.
@@ -90,7 +92,7 @@ func TestSecure(t *testing.T) {
 			cfg.Group = m.mechanism
 			file := filepath.Join(t.TempDir(), "secret")
 			write(t, file, "wrong\n")
-			cfg.TLS = TLS{On: true, CA: cert, Certificate: cert, Key: key}
+			cfg.TLS = TLS{On: true, Files: tlsfile.Client{CA: cert, Certificate: cert, Key: key}}
 			cfg.SASL = SASL{Mechanism: m.mechanism, User: m.user, PasswordFile: file}
 			s := newSink()
 			tp, stop := w.start(s, cfg)
