@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,6 +53,31 @@ func (s Schema) steps(form string) ([]step, error) {
 		script := strings.ReplaceAll(string(b), "\r\n", "\n")
 		sum := sha256.Sum256([]byte(script))
 		out = append(out, step{n, strings.TrimSuffix(rest, ".sql"), script, hex.EncodeToString(sum[:])})
+	}
+	return out, nil
+}
+
+// Known gives the newest version of the schema.
+func (s Schema) Known() (int, error) {
+	steps, err := s.steps("sqlite")
+	return len(steps), err
+}
+
+// Tables lists the tables that the migrations up to version make, in their order: what is referred to stands first.
+func (s Schema) Tables(form string, version int) ([]string, error) {
+	steps, err := s.steps(form)
+	if err != nil {
+		return nil, err
+	}
+	if version < 0 || version > len(steps) {
+		return nil, fmt.Errorf("%w (schema %d, this program has %d)", ErrNewer, version, len(steps))
+	}
+	made := regexp.MustCompile(`(?m)^CREATE TABLE (\w+)`)
+	var out []string
+	for _, st := range steps[:version] {
+		for _, m := range made.FindAllStringSubmatch(st.script, -1) {
+			out = append(out, m[1])
+		}
 	}
 	return out, nil
 }
@@ -115,6 +141,58 @@ func (d *DB) Migrate(ctx context.Context) (from Status, err error) {
 		return tx.migrate(ctx, from.Version, from.Known)
 	})
 	return from, err
+}
+
+// MigrateTo is Migrate up to a version, within an Update.
+func (d *DB) MigrateTo(ctx context.Context, version int) error {
+	st, err := d.status(ctx)
+	if err != nil {
+		return err
+	}
+	if version < st.Version || version > st.Known {
+		return fmt.Errorf("%w: the schema cannot go from %d to %d", ErrInvalid, st.Version, version)
+	}
+	if err := d.form.settle(ctx, d.tx); err != nil {
+		return fmt.Errorf("check what the rows refer to: %w", d.fault(err))
+	}
+	return d.migrate(ctx, st.Version, version)
+}
+
+// Drop takes out all tables of the schema with what is in them, within an Update.
+func (d *DB) Drop(ctx context.Context) error {
+	st, err := d.status(ctx)
+	if err != nil || st.Version == 0 {
+		return err
+	}
+	tables, err := d.schema.Tables(d.form.name(), st.Version)
+	if err != nil {
+		return err
+	}
+	slices.Reverse(tables)
+	for _, stmt := range d.form.drops(append(tables, "schema_history")) {
+		if _, err := d.Exec(ctx, stmt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Empty deletes all rows of the tables of the schema, within an Update. Readers see the rows until it is committed.
+func (d *DB) Empty(ctx context.Context) error {
+	st, err := d.status(ctx)
+	if err != nil {
+		return err
+	}
+	tables, err := d.schema.Tables(d.form.name(), st.Version)
+	if err != nil {
+		return err
+	}
+	for _, t := range slices.Backward(tables) {
+		if _, err := d.Exec(ctx, `DELETE FROM "`+t+`"`); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // migrate applies the migrations after version from up to version to.

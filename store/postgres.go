@@ -149,6 +149,11 @@ func (f *postgresForm) script(ctx context.Context, tx *sql.Tx, statements string
 	return err
 }
 
+func (f *postgresForm) settle(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, "SET CONSTRAINTS ALL IMMEDIATE")
+	return err
+}
+
 func (f *postgresForm) has(ctx context.Context, tx *sql.Tx, table string) (ok bool, err error) {
 	err = tx.QueryRowContext(ctx, "SELECT count(*) > 0 FROM pg_tables WHERE schemaname = current_schema() AND tablename = $1", table).Scan(&ok)
 	return ok, err

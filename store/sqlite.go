@@ -26,6 +26,9 @@ func openSQLite(ctx context.Context, c Config, sh *shared) error {
 	if path == "" || path == ":memory:" {
 		return errors.New("give the path of a file")
 	}
+	if _, err := os.Stat(path); c.Existing && errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: no file %s", ErrNotFound, path)
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("make the folder: %w", err)
 	}
@@ -96,6 +99,8 @@ func (f *sqliteForm) script(ctx context.Context, tx *sql.Tx, statements string) 
 	_, err := tx.ExecContext(ctx, statements)
 	return err
 }
+
+func (f *sqliteForm) settle(context.Context, *sql.Tx) error { return nil }
 
 func (f *sqliteForm) has(ctx context.Context, tx *sql.Tx, table string) (ok bool, err error) {
 	err = tx.QueryRowContext(ctx, "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = ?", table).Scan(&ok)

@@ -29,6 +29,7 @@ type Config struct {
 	URL          string // postgres://…, or sqlite:PATH, or a path
 	PasswordFile string // PostgreSQL: a file that holds the password
 	Connections  int    // at most, for reading; 0: 8
+	Existing     bool   // SQLite: a file that is not there is ErrNotFound, and not made
 }
 
 // Schema is the tables of one store as numbered migrations: FILES/sqlite/0001_name.sql and FILES/postgres/0001_name.sql, each
@@ -69,6 +70,8 @@ type form interface {
 	view() *sql.TxOptions
 	// script runs several statements.
 	script(ctx context.Context, tx *sql.Tx, statements string) error
+	// settle checks what is to be checked at the commit, so that tables can be changed.
+	settle(ctx context.Context, tx *sql.Tx) error
 	// has reports whether a table is there.
 	has(ctx context.Context, tx *sql.Tx, table string) (bool, error)
 	// drops gives statements that drop tables, whatever refers to them.
@@ -119,6 +122,9 @@ func Connect(ctx context.Context, c Config, s Schema, log *slog.Logger) (*DB, er
 	sh.news = &news{listen: func(ctx context.Context, changed func()) error { return sh.form.listen(ctx, sh.read, changed) }, log: log}
 	return &DB{shared: sh}, nil
 }
+
+// Schema gives the schema that the database was opened with.
+func (d *DB) Schema() Schema { return d.schema }
 
 // Form gives "sqlite" or "postgres".
 func (d *DB) Form() string { return d.form.name() }

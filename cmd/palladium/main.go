@@ -81,7 +81,7 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(demoCommand(), scanCommand(), explainCommand(), archiveCommand(), policyCommand(), worldCommand(), upstreamCommand(), gatewayCommand(), serveCommand(), notifyCommand(), configCommand(), keyCommand(), modelCommand(), ledgerCommand(), lineageCommand(), campaignCommand(), dossierCommand(), versionCommand())
+	root.AddCommand(demoCommand(), scanCommand(), explainCommand(), archiveCommand(), policyCommand(), worldCommand(), upstreamCommand(), gatewayCommand(), serveCommand(), catalogCommand(), notifyCommand(), configCommand(), keyCommand(), modelCommand(), ledgerCommand(), lineageCommand(), campaignCommand(), dossierCommand(), versionCommand())
 	return root
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -12,12 +13,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/palladium-guard/palladium/store/catalog"
 )
 
 // The scripts run the program as a user does; the test binary stands in for it.
@@ -30,7 +34,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true, Setup: truncate,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "weights": weights},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "weights": weights, "catalog": someCatalog, "mode": mode},
 	})
 }
 
@@ -86,6 +90,31 @@ func weights(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	data := append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), append(data, body...), 0o600))
+}
+
+// someCatalog makes a catalog with a few rows: catalog FILE.
+func someCatalog(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: catalog FILE")
+	}
+	ctx := context.Background()
+	c, err := catalog.Open(ctx, catalog.Config{URL: ts.MkAbs(args[0])}, nil, true)
+	ts.Check(err)
+	ts.Check(c.PutAccounts(ctx, []catalog.Account{{ID: "a1", Verified: []string{}}}))
+	ts.Check(c.Append(ctx, &catalog.Event{Actor: "system", Kind: "test", Subject: "account:a1", LedgerIndex: -1}))
+	ts.Check(c.Close())
+}
+
+// mode checks the permissions of a file: mode FILE OCTAL.
+func mode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: mode FILE OCTAL")
+	}
+	st, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if got := strconv.FormatUint(uint64(st.Mode().Perm()), 8); got != args[1] && runtime.GOOS != "windows" {
+		ts.Fatalf("%s has the permissions %s", args[0], got)
+	}
 }
 
 // truncate puts cut.jsonl.gz into the work directory: exchanges in a gzip file that ends too early.
