@@ -2,6 +2,7 @@ package archive
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/palladium-guard/palladium/weights/inspect"
@@ -21,13 +22,12 @@ func kindOf(entries []entry) kind {
 		switch path.Base(name) {
 		case "data.pkl":
 			k.torch, k.folder = true, path.Dir(name)
-		case "constants.pkl":
-			k.script = true
 		}
 		config = config || name == "config.json"
 		metadata = metadata || name == "metadata.json"
 	}
-	k.script = k.script && k.torch
+	// Only where the loader looks for it: elsewhere it must not make the pickle one of TorchScript's interpreter.
+	k.script = k.torch && slices.ContainsFunc(entries, func(e entry) bool { return e.name == path.Join(k.folder, "constants.pkl") })
 	k.keras = config && metadata
 	return k
 }

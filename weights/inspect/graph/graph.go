@@ -87,8 +87,11 @@ func scanONNX(f *inspect.File) {
 			})
 		case 25: // functions
 			return o.each(d.at, d.size, 1, func(d field) error {
-				if d.number == 7 {
+				switch d.number {
+				case 7:
 					return o.node(d, 2)
+				case 11: // attribute_proto: what the function's attributes are when a node does not say
+					return o.attribute(d, 2)
 				}
 				return nil
 			})
@@ -105,13 +108,8 @@ func (o onnx) graph(g field, depth int) error {
 			return o.node(d, depth+1)
 		case 5:
 			return o.tensor(d, depth+1)
-		case 15: // sparse_initializer: values and indices
-			return o.each(d.at, d.size, depth+1, func(d field) error {
-				if d.number == 1 || d.number == 2 {
-					return o.tensor(d, depth+2)
-				}
-				return nil
-			})
+		case 15: // sparse_initializer
+			return o.sparse(d, depth+1)
 		}
 		return nil
 	})
@@ -128,15 +126,32 @@ func (o onnx) node(n field, depth int) error {
 		case 7:
 			o.domain(o.text(d), d.at)
 		case 5:
-			return o.each(d.at, d.size, depth+1, func(d field) error {
-				switch d.number {
-				case 5, 10:
-					return o.tensor(d, depth+2)
-				case 6, 11:
-					return o.graph(d, depth+2)
-				}
-				return nil
-			})
+			return o.attribute(d, depth+1)
+		}
+		return nil
+	})
+}
+
+// attribute follows an AttributeProto to the tensors and graphs that it holds.
+func (o onnx) attribute(a field, depth int) error {
+	return o.each(a.at, a.size, depth, func(d field) error {
+		switch d.number {
+		case 5, 10:
+			return o.tensor(d, depth+1)
+		case 6, 11:
+			return o.graph(d, depth+1)
+		case 22, 23:
+			return o.sparse(d, depth+1)
+		}
+		return nil
+	})
+}
+
+// sparse follows a SparseTensorProto: values and indices.
+func (o onnx) sparse(s field, depth int) error {
+	return o.each(s.at, s.size, depth, func(d field) error {
+		if d.number == 1 || d.number == 2 {
+			return o.tensor(d, depth+1)
 		}
 		return nil
 	})
@@ -280,13 +295,14 @@ func (s saved) node(n field, depth int) error {
 		}
 		op := s.text(d)
 		switch op {
-		case "PyFunc", "PyFuncStateless", "EagerPyFunc", "LoadLibrary", "WriteFile", "Batch_PyFunc", "ExecuteTPUEmbeddingPartitioner", "ShellExecute", "RpcCall", "DebugIdentity", "DebugIdentityV2", "DebugIdentityV3":
+		case "PyFunc", "PyFuncStateless", "EagerPyFunc", "LoadLibrary", "WriteFile", "Batch_PyFunc", "ExecuteTPUEmbeddingPartitioner", "ShellExecute", "RpcCall", "DebugIdentity", "DebugIdentityV2", "DebugIdentityV3", "DebugNanCount", "DebugNumericSummary", "DebugNumericSummaryV2":
 			s.f.Report(inspect.RuleOperator, inspect.Hostile, d.at, "the operator %s runs code or writes outside of the model", inspect.Quote(op))
 		case "ReadFile", "MatchingFiles", "ImmutableConst", "PrintV2", "Save", "SaveSlices", "MergeV2Checkpoints", "WholeFileReader", "WholeFileReaderV2",
 			"TextLineReader", "TextLineReaderV2", "FixedLengthRecordReader", "FixedLengthRecordReaderV2", "TFRecordReader", "TFRecordReaderV2",
 			"TextLineDataset", "TFRecordDataset", "TFRecordDatasetV2", "FixedLengthRecordDataset", "FixedLengthRecordDatasetV2", "SqlDataset", "SaveDataset",
 			"SaveDatasetV2", "LoadDataset", "DataServiceDataset", "DataServiceDatasetV2", "DatasetToTFRecord", "CSVDataset", "CSVDatasetV2", "SnapshotDataset",
-			"SnapshotDatasetV2", "CreateSummaryFileWriter", "CreateSummaryDbWriter", "ModelDataset", "CollectiveBcastSendV2", "Send", "Recv", "RegisterDataset", "BigQueryReader":
+			"SnapshotDatasetV2", "CreateSummaryFileWriter", "CreateSummaryDbWriter", "ModelDataset", "CollectiveBcastSendV2", "Send", "Recv", "RegisterDataset", "BigQueryReader",
+			"DecodeProtoV2", "EncodeProto", "LMDBReader", "LMDBDataset", "IdentityReader", "IdentityReaderV2", "FileSystemSetConfiguration", "RemoteCall":
 			s.f.Report(inspect.RuleOperator, inspect.Suspicious, d.at, "the operator %s reads or writes outside of the model", inspect.Quote(op))
 		}
 		return nil

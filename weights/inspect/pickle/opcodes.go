@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strconv"
+	"unicode"
+
+	"github.com/zeebo/xxh3"
 
 	"github.com/palladium-guard/palladium/weights/inspect"
 )
@@ -333,9 +336,8 @@ func (w *walker) textIndex(op byte) {
 	if !ok {
 		return
 	}
-	// int() of Python takes spaces, a sign and underscores.
-	i, err := strconv.ParseUint(string(bytes.ReplaceAll(bytes.TrimSpace(l), []byte("_"), nil)), 10, 63)
-	if err != nil {
+	i, ok := entry(l)
+	if !ok {
 		w.odd(&w.reported.memo, inspect.RuleMemo, "a memo entry is not a number")
 		if op == opGet {
 			w.push(unknown)
@@ -347,6 +349,46 @@ func (w *walker) textIndex(op byte) {
 	} else {
 		w.put(i)
 	}
+}
+
+// entry reads the number of a memo entry as int() of Python does: spaces, a sign, underscores, digits of any script, and
+// any size. A number that is too great becomes another one, the same for the same digits.
+func entry(line []byte) (uint64, bool) {
+	digits := make([]byte, 0, 32)
+	for _, r := range string(bytes.TrimPrefix(bytes.TrimSpace(line), []byte("+"))) {
+		d := decimal(r)
+		switch {
+		case r == '_':
+		case d < 0:
+			return 0, false
+		case len(digits) > 0 || d > 0:
+			digits = append(digits, byte('0'+d))
+		}
+	}
+	if len(digits) == 0 {
+		return 0, len(line) > 0 && bytes.ContainsAny(line, "0")
+	}
+	i, err := strconv.ParseUint(string(digits), 10, 63)
+	if err != nil {
+		i = 1<<63 | xxh3.Hash(digits)
+	}
+	return i, true
+}
+
+// decimal returns the value of a decimal digit, -1 for anything else. In Unicode digits stand in runs from zero to nine,
+// which begin where the table of digits has a place that ten divides.
+func decimal(r rune) int {
+	if r >= '0' && r <= '9' {
+		return int(r - '0')
+	}
+	if r < 0x80 || !unicode.IsDigit(r) {
+		return -1
+	}
+	n := 0
+	for before := r - 1; unicode.IsDigit(before); before-- {
+		n++
+	}
+	return n % 10
 }
 
 func (w *walker) proto() {
@@ -382,7 +424,7 @@ func (w *walker) frame() {
 }
 
 func (w *walker) persistent() {
-	if w.f.Role != inspect.RoleTorch && !w.trial && !w.reported.persistent {
+	if w.f.Role != inspect.RoleTorch && w.f.Role != inspect.RoleScript && !w.trial && !w.reported.persistent {
 		w.reported.persistent = true
 		w.f.Report(inspect.RulePersistent, inspect.Suspicious, w.op, "names an object that the loader resolves by itself, outside of a PyTorch file")
 	}

@@ -14,6 +14,7 @@ const (
 	maxLine    = window    // of an argument that ends with a newline, as far as it is looked at
 	maxStack   = 1 << 19
 	maxMemo    = 1 << 20
+	maxFar     = 1 << 10
 	maxMarks   = 1 << 16
 	maxGlobals = 2048
 	maxName    = 512
@@ -71,7 +72,8 @@ type walker struct {
 	stack   []value
 	marks   []int32
 	memo    []value
-	memoLen uint64 // entries that are set, kept or not: what MEMOIZE numbers by
+	memoLen uint64           // entries that are set, kept or not: what MEMOIZE numbers by
+	far     map[uint64]value // entries that no pickler numbers so, and unpicklers take
 	globals []named
 	byName  map[[2]string]int
 
@@ -315,12 +317,27 @@ func (w *walker) put(i uint64) {
 		w.memo[i] = v
 	case i >= maxMemo && i <= w.memoLen: // a great pickle: its later entries read as unknown
 		w.memoLen = max(w.memoLen, i+1)
+	case len(w.far) >= maxFar:
+		w.giveUp("the pickle sets more than %d memo entries out of order", maxFar)
 	default:
-		w.odd(&w.reported.memo, inspect.RuleMemo, "memo entry %d is set where %d are in use", i, w.memoLen)
+		if w.far == nil {
+			w.far = map[uint64]value{}
+		}
+		if _, ok := w.far[i]; !ok {
+			w.memoLen++
+		}
+		w.far[i] = v
+		if !w.trial { // unpicklers take it
+			w.odd(&w.reported.memo, inspect.RuleMemo, "memo entry %d is set where %d are in use", i, w.memoLen)
+		}
 	}
 }
 
 func (w *walker) get(i uint64) {
+	if v, ok := w.far[i]; ok {
+		w.push(v)
+		return
+	}
 	switch {
 	case i < uint64(len(w.memo)) && w.memo[i] != unset:
 		w.push(w.memo[i])

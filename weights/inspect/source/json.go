@@ -61,6 +61,10 @@ func (c *config) visit(e inspect.JSONEvent) error {
 		c.f.Report(inspect.RuleRemote, inspect.Suspicious, -1, "trust_remote_code is switched on")
 	case isText && (strings.HasPrefix(name, "chat_template") || inside("chat_template") && name == "template"):
 		c.f.Template(text, -1)
+	case isText && name == "_target_":
+		c.f.Target(text, -1)
+	case isText && c.f.Name() == "modules.json" && name == "type" && !strings.HasPrefix(text, "sentence_transformers."):
+		c.f.Report(inspect.RuleRemote, inspect.Suspicious, -1, "a module is made by %s, which is not part of sentence-transformers", inspect.Quote(text))
 	case isText && c.f.Name() == "adapter_config.json" && name == "base_model_name_or_path":
 		c.elsewhere(name, text, strings.Contains(text, "://") || strings.HasPrefix(text, "/") || strings.HasPrefix(text, `\\`) || strings.Contains(text, ".."))
 	case isText && (name == "base_model_name_or_path" || name == "_name_or_path" || name == "auto_mapping" || name == "tokenizer_file" || name == "vocab_file" || name == "weight_map" || inside("weight_map")):

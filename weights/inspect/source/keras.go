@@ -21,8 +21,8 @@ type kerasReader struct {
 }
 
 type kerasObject struct {
-	class, module, registered, config string
-	hasClass, hasModule               bool
+	class, module, registered, config, vocabulary string
+	hasClass, hasModule                           bool
 }
 
 func (k *kerasReader) visit(e inspect.JSONEvent) error {
@@ -52,6 +52,10 @@ func (k *kerasReader) visit(e inspect.JSONEvent) error {
 		o.registered = text
 	case "config":
 		o.config = text
+	case "vocabulary":
+		if n := len(k.stack); n > 1 && text != "" { // it belongs to the layer whose configuration this is
+			k.stack[n-2].vocabulary = text
+		}
 	}
 	return nil
 }
@@ -63,7 +67,13 @@ func (k *kerasReader) judge(o kerasObject) {
 	}
 	k.classes++
 	class := strings.ToLower(o.class[strings.LastIndexByte(o.class, '>')+1:])
+	if o.vocabulary != "" {
+		k.f.Report(inspect.RuleElse, inspect.Suspicious, k.at, "a layer reads its vocabulary from %s", inspect.Quote(o.vocabulary))
+	}
 	switch {
+	case class == "tfsmlayer" || class == "torchmodulewrapper" || class == "jaxlayer" || class == "flaxlayer":
+		k.f.Report(inspect.RuleModule, inspect.Hostile, k.at, "the layer %s loads a model of another framework, which can run anything", inspect.Quote(o.class))
+		return
 	case class == "lambda" || class == "__lambda__":
 		k.f.Report(inspect.RuleLambda, inspect.Hostile, k.at, "a Lambda layer holds Python byte code or a function")
 		return
@@ -80,6 +90,9 @@ func (k *kerasReader) judge(o kerasObject) {
 		return
 	}
 	if !o.hasModule {
+		if pack, _, ok := strings.Cut(o.registered, ">"); ok && !strings.HasPrefix(pack, "keras") && pack != "tf" {
+			k.f.Report(inspect.RuleModule, inspect.Suspicious, k.at, "names %s, which a program has to register", inspect.Quote(o.registered))
+		}
 		return
 	}
 	root, _, _ := strings.Cut(o.module, ".")

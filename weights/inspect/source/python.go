@@ -67,24 +67,36 @@ func scanPython(f *inspect.File) {
 	}
 }
 
+// maxScript is how much TorchScript code of one file is looked at, in bytes.
+const maxScript = 16 << 20
+
 // scanTorchScript reads code that only the interpreter of TorchScript runs. It can compute, and little else: what
-// reaches files are a few operators, and what is not of PyTorch comes from a library.
+// reaches files are a few operators, and what is not of PyTorch comes from a library. White space, ends of lines in
+// brackets and comments may stand between any two words, and namespaces may be given other names.
 func scanTorchScript(f *inspect.File) {
-	files := regexp.MustCompile(`\b(?:torch|ops\.aten|aten)\.(save|load|from_file|_save_parameters)\b`)
+	if f.Size > maxScript {
+		f.Report(inspect.RuleLimit, inspect.Unknown, maxScript, "the TorchScript code has more than %d bytes; the rest is not inspected", maxScript)
+	}
+	text := f.Bytes(0, maxScript)
+	files := regexp.MustCompile(`\b(?:torch|aten)\.(save|load|from_file|_save_parameters)\b|\b(sox_io_\w+|sox_effects_\w+|ffmpeg_\w+)\b`)
 	ops := regexp.MustCompile(`\bops\.(\w+)\.(\w+)`)
+	alias := regexp.MustCompile(`=\(*(?:torch|ops(?:\.\w+)?)\)*[ \t]*(?:[\n;,]|$)`)
 	known := map[string]bool{"aten": true, "prim": true, "prims": true, "quantized": true, "sparse": true, "torchvision": true, "torchaudio": true, "_quantized": true, "inductor": true, "mkldnn": true, "mkldnn_prepacked": true, "prepacked": true, "cuda": true, "_caffe2": true, "profiler": true}
-	_, err := lines(f, func(line []byte, at int64) {
-		if m := files.Find(line); m != nil {
-			f.Report(inspect.RuleCode, inspect.Hostile, at, "the TorchScript code uses %s, which reaches files", inspect.Quote(string(m)))
+	// A number sign in a text begins no comment: both readings count.
+	for _, code := range [][]byte{text, regexp.MustCompile(`#[^\n]*`).ReplaceAll(text, nil)} {
+		lines := regexp.MustCompile(`[ \t\r\f\\]*([.()=,])[ \t\r\f\\]*`).ReplaceAll(code, []byte("$1"))
+		joined := regexp.MustCompile(`[\s\\]*([.()=,])[\s\\]*`).ReplaceAll(code, []byte("$1"))
+		for _, m := range files.FindAll(joined, 20) {
+			f.Report(inspect.RuleCode, inspect.Hostile, -1, "the TorchScript code uses %s, which reaches files", inspect.Quote(string(m)))
 		}
-		for _, m := range ops.FindAllSubmatch(line, -1) {
+		for _, m := range ops.FindAllSubmatch(joined, -1) {
 			if !known[string(m[1])] {
-				f.Report(inspect.RuleCode, inspect.Suspicious, at, "the TorchScript code needs the operator %s of a library", inspect.Quote(string(m[0])))
+				f.Report(inspect.RuleCode, inspect.Suspicious, -1, "the TorchScript code needs the operator %s of a library", inspect.Quote(string(m[0])))
 			}
 		}
-	})
-	if err != nil {
-		f.Unreadable(err)
+		if m := alias.Find(lines); m != nil {
+			f.Report(inspect.RuleCode, inspect.Suspicious, -1, "the TorchScript code gives the operators another name, %s", inspect.Quote(strings.TrimSpace(string(m))))
+		}
 	}
 	f.Report(inspect.RuleCode, inspect.Safe, -1, "holds TorchScript code, which computes only")
 }

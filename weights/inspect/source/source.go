@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -113,8 +114,9 @@ func lines(f *inspect.File, visit func(line []byte, at int64)) (int64, error) {
 	}
 }
 
-// scanText looks for the tags by which YAML makes Python objects.
+// scanText looks for the tags by which YAML makes Python objects, and for what Hydra makes.
 func scanText(f *inspect.File) {
+	target := regexp.MustCompile(`(?:^|[\s{,])["']?_target_["']?\s*:\s*["']?([\w.]+)`)
 	odd, err := lines(f, func(line []byte, at int64) {
 		if i := bytes.Index(line, []byte("!!python/")); i >= 0 && (f.Extension() == ".yaml" || f.Extension() == ".yml") {
 			tag := string(line[i:])
@@ -123,6 +125,9 @@ func scanText(f *inspect.File) {
 				v = inspect.Hostile
 			}
 			f.Report(inspect.RuleCode, v, at+int64(i), "the tag %s makes a loader of YAML run Python", inspect.Quote(tag[:min(len(tag), 80)]))
+		}
+		if m := target.FindSubmatchIndex(line); m != nil && (f.Extension() == ".yaml" || f.Extension() == ".yml") {
+			f.Target(string(line[m[2]:m[3]]), at+int64(m[2]))
 		}
 	})
 	if err != nil {

@@ -50,16 +50,14 @@ func scanNumPy(f *inspect.File, objects func(*inspect.File, int64)) {
 		objects(f, data) // what another reader makes of the header is not known
 		return
 	}
-	d := regexp.MustCompile(`^'[|<>=]?([biufcmMSUV?])([0-9]*)(?:\[[0-9]*[a-zA-Zμ]+\])?'$`).FindStringSubmatch(m[1])
-	if d == nil {
-		return // records: their size is not computed
+	item, ok := itemSize(m[1])
+	if !ok {
+		// What NumPy makes of such a description is known to NumPy alone: '<f4,O' holds objects as well.
+		f.Report(inspect.RuleHeader, inspect.Suspicious, start, "the type of the elements is not written as NumPy writes it")
+		objects(f, data)
+		return
 	}
-	item, err := strconv.ParseUint("0"+d[2], 10, 32)
-	if d[1] == "?" {
-		item = 1
-	} else if d[1] == "U" {
-		item *= 4
-	}
+	var err error
 	dims := []uint64{item}
 	for part := range strings.SplitSeq(m[2], ",") {
 		if part = strings.TrimSpace(part); part != "" {
@@ -70,11 +68,61 @@ func scanNumPy(f *inspect.File, objects func(*inspect.File, int64)) {
 			dims = append(dims, v)
 		}
 	}
-	want, ok := product(dims...)
+	want, fits := product(dims...)
 	switch {
-	case err != nil || !ok || want > f.Size-data:
+	case err != nil || !fits || want > f.Size-data:
 		f.Report(inspect.RuleBounds, inspect.Suspicious, start, "the array is larger than the file")
 	case want < f.Size-data:
 		f.Report(inspect.RuleTail, inspect.Suspicious, data+want, "%d bytes follow the array", f.Size-data-want)
 	}
+}
+
+// itemSize returns how many bytes an element of that type has, by the 'descr' of the header: one type, or a list of fields,
+// which may be lists themselves. It returns false for all that NumPy does not write so, and so for all that may hold objects.
+func itemSize(descr string) (uint64, bool) {
+	one := regexp.MustCompile(`^'[|<>=]?([biufcmMSUV?])([0-9]{0,9})(?:\[[0-9]*[a-zA-Zμ]+\])?'$`)
+	list := regexp.MustCompile(`\[\((?:'[^'\[\]]*'|\('[^'\[\]]*', '[^'\[\]]*'\)), '[^',]*'(?:, \([0-9, ]*\))?\)(?:, \((?:'[^'\[\]]*'|\('[^'\[\]]*', '[^'\[\]]*'\)), '[^',]*'(?:, \([0-9, ]*\))?\))*,?\]`)
+	field := regexp.MustCompile(`, ('[^',]*')(?:, \(([0-9, ]*)\))?\)`)
+	size := func(text string) (uint64, bool) {
+		d := one.FindStringSubmatch(text)
+		if d == nil {
+			return 0, false
+		}
+		n, err := strconv.ParseUint("0"+d[2], 10, 32)
+		switch d[1] {
+		case "?":
+			n = 1
+		case "U":
+			n *= 4
+		}
+		return n, err == nil
+	}
+	good := true
+	for range 16 { // inner lists become raw bytes of their size
+		if n, ok := size(descr); ok {
+			return n, good
+		}
+		inner := list.FindStringIndex(descr)
+		if inner == nil {
+			return 0, false
+		}
+		total := uint64(0)
+		for _, m := range field.FindAllStringSubmatch(descr[inner[0]:inner[1]], -1) {
+			n, ok := size(m[1])
+			good = good && ok
+			for part := range strings.SplitSeq(m[2], ",") {
+				if part = strings.TrimSpace(part); part != "" {
+					count, err := strconv.ParseUint(part, 10, 32)
+					p, fits := product(n, count)
+					n, good = uint64(p), good && err == nil && fits
+				}
+			}
+			total += n
+		}
+		if total > 1<<30 {
+			return 0, false
+		}
+		descr = descr[:inner[0]] + "'|V" + strconv.FormatUint(total, 10) + "'" + descr[inner[1]:]
+	}
+	return 0, false
 }

@@ -68,8 +68,12 @@ func (h *header) visit(e inspect.JSONEvent) error {
 		return nil
 	}
 	if e.Path[0] == "__metadata__" {
-		if _, ok := e.Value.(string); !ok && len(e.Path) > 1 {
+		text, ok := e.Value.(string)
+		if !ok && len(e.Path) > 1 {
 			odd("the value of a member")
+		}
+		for _, t := range inspect.Targets(text) { // configurations are kept there as well
+			h.f.Target(t, -1)
 		}
 		return nil
 	}
