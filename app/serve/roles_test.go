@@ -24,14 +24,26 @@ import (
 
 // part is a process of the installation, with a role of its own.
 type part struct {
-	t     *testing.T
-	cmd   *exec.Cmd
-	admin string
-	log   string
-	file  string
+	t       *testing.T
+	cmd     *exec.Cmd
+	role    string
+	state   string
+	callers string
+	admin   string
+	log     string
+	file    string
 }
 
 const roleOf = "SERVE_ROLE"
+
+// TestMain lets the test's own program be a process of the installation.
+func TestMain(m *testing.M) {
+	if os.Getenv(roleOf) != "" {
+		beRole()
+		return
+	}
+	os.Exit(m.Run())
+}
 
 // beRole is what a child process does in place of the test.
 func beRole() {
@@ -39,7 +51,8 @@ func beRole() {
 	defer stop()
 	roles, err := ParseRoles(os.Getenv(roleOf))
 	if err == nil {
-		err = Run(ctx, Options{Config: os.Getenv("SERVE_CONFIG"), State: os.Getenv("SERVE_STATE"), Roles: roles, Log: os.Stderr})
+		err = Run(ctx, Options{Config: os.Getenv("SERVE_CONFIG"), State: os.Getenv("SERVE_STATE"), Roles: roles, Log: os.Stderr,
+			Welcome: func(origin, token string) { fmt.Fprintln(os.Stderr, "welcome", origin, token) }})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "ended:", err)
@@ -49,22 +62,47 @@ func beRole() {
 
 func startPart(t *testing.T, dir, role, text string) *part {
 	t.Helper()
-	p := &part{t: t, admin: free(t), log: filepath.Join(dir, role+".log"), file: filepath.Join(dir, role+".yaml")}
-	p.write(strings.ReplaceAll(text, "%ADMIN", p.admin))
-	log, err := os.Create(p.log)
+	p := newPart(t, dir, role, role, text)
+	p.start()
+	p.until("ready", p.ready)
+	return p
+}
+
+// newPart prepares a process with a name of its own among those of its role. In text %ADMIN and %CALLERS stand for its addresses.
+func newPart(t *testing.T, dir, name, role, text string) *part {
+	t.Helper()
+	p := &part{t: t, role: role, state: filepath.Join(dir, "state-"+name), admin: free(t), callers: free(t), log: filepath.Join(dir, name+".log"), file: filepath.Join(dir, name+".yaml")}
+	p.write(strings.NewReplacer("%ADMIN", p.admin, "%CALLERS", p.callers, "%NAME", name).Replace(text))
+	return p
+}
+
+// start starts the process, again after it was killed.
+func (p *part) start() {
+	p.t.Helper()
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	defer log.Close()
-	p.cmd = exec.Command(os.Args[0], "-test.run=^TestRoles$")
-	p.cmd.Env = append(os.Environ(), roleOf+"="+role, "SERVE_CONFIG="+p.file, "SERVE_STATE="+filepath.Join(dir, "state-"+role))
+	p.cmd = exec.Command(os.Args[0])
+	p.cmd.Env = append(os.Environ(), roleOf+"="+p.role, "SERVE_CONFIG="+p.file, "SERVE_STATE="+p.state)
 	p.cmd.Stderr, p.cmd.Stdout = log, log
 	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.cmd.Process.Kill(); _ = p.cmd.Wait() })
-	p.until("ready", func() bool { status, _ := p.ask("/readyz?verbose"); return status == http.StatusOK })
-	return p
+	cmd := p.cmd
+	p.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+}
+
+// kill ends it as kill -9 does.
+func (p *part) kill() {
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+}
+
+func (p *part) ready() bool {
+	status, _ := p.ask("/readyz?verbose")
+	return status == http.StatusOK
 }
 
 func (p *part) write(text string) {
@@ -107,23 +145,11 @@ func (p *part) until(what string, there func() bool) {
 // says what fails, a wrong file leaves the old one in force, an end is orderly, and nothing that was planted in requests,
 // answers and credentials is found in anything that they keep or tell.
 func TestRoles(t *testing.T) {
-	if os.Getenv(roleOf) != "" {
-		beRole()
-		return
-	}
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
 	dir := t.TempDir()
-	n, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: filepath.Join(dir, "nats")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.Start()
-	t.Cleanup(func() { n.Shutdown(); n.WaitForShutdown() })
-	if !n.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the NATS server does not start")
-	}
+	n := startNATS(t, filepath.Join(dir, "nats"))
 	const inner = "canary-upstream-7f3a"
 	up := httptest.NewServer(upstream.New(upstream.Config{Key: inner, Log: -1, KeepBody: -1}).Handler())
 	defer up.Close()
@@ -133,8 +159,7 @@ func TestRoles(t *testing.T) {
 		}
 	}
 	keys := makeKeys(t, filepath.Join(dir, "keys.jsonl"), 1)
-	callers := free(t)
-	text := strings.NewReplacer("%D", dir, "%NATS", n.ClientURL(), "%CALLERS", callers, "%UP", up.URL, "%API", free(t)).Replace(`
+	text := strings.NewReplacer("%D", dir, "%NATS", n.ClientURL(), "%UP", up.URL, "%API", free(t)).Replace(`
 gateway:
   listen: "%CALLERS"
   admin: {listen: "%ADMIN", token_file: "%D/token"}
@@ -153,7 +178,7 @@ enforcement: {mode: shadow}
 	for _, role := range []string{"detector", "api", "gateway"} {
 		parts[role] = startPart(t, dir, role, text)
 	}
-	planted := plant(t, "http://"+callers, keys[0], inner)
+	planted := plant(t, "http://"+parts["gateway"].callers, keys[0], inner)
 	parts["detector"].until("the detector's share", func() bool {
 		_, m := parts["detector"].ask("/metrics")
 		_, rest, _ := strings.Cut(m, "\npalladium_detector_observations_total ")
@@ -197,7 +222,7 @@ enforcement: {mode: shadow}
 	}
 	planted.search(t, "what was told", told.Bytes())
 	files := 0
-	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || path == filepath.Join(dir, "upstream") {
 			return err
 		}
@@ -211,10 +236,25 @@ enforcement: {mode: shadow}
 	}
 }
 
+// startNATS starts a NATS server of its own.
+func startNATS(t *testing.T, dir string) *server.Server {
+	t.Helper()
+	n, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Start()
+	t.Cleanup(func() { n.Shutdown(); n.WaitForShutdown() })
+	if !n.ReadyForConnections(20 * time.Second) {
+		t.Fatal("the NATS server does not start")
+	}
+	return n
+}
+
 // reloads has a wrong file refused, whole, and a right one taken.
 func reloads(t *testing.T, p *part, text string) {
 	t.Helper()
-	good := strings.ReplaceAll(text, "%ADMIN", p.admin)
+	good := strings.NewReplacer("%ADMIN", p.admin, "%CALLERS", p.callers).Replace(text)
 	bad := strings.Replace(good, "mode: shadow", "mode: shadov", 1)
 	p.write(strings.Replace(bad, "gateway:\n", "gateway:\n  routes: [{path: /v1/embeddings, open: false}]\n", 1))
 	_ = p.cmd.Process.Signal(syscall.SIGHUP)

@@ -247,6 +247,8 @@ func (s *site) watch(f *config.File) {
 		defer t.Stop()
 		back := time.NewTicker(time.Minute)
 		defer back.Stop()
+		trim := time.NewTicker(time.Second)
+		defer trim.Stop()
 		for {
 			select {
 			case now := <-t.C:
@@ -254,6 +256,8 @@ func (s *site) watch(f *config.File) {
 				s.limiter.Sweep(now)
 			case now := <-back.C:
 				s.giveBack(now)
+			case now := <-trim.C:
+				s.trim(now)
 			case <-s.life.Done():
 				return
 			}
@@ -439,6 +443,15 @@ func (s *site) giveBack(now time.Time) {
 	defer cancel()
 	if err := s.ledger.GiveBack(ctx, now); err != nil {
 		s.log.Warn("portions of budgets are not given back; they count as drawn until the day or the month ends", "error", err)
+	}
+}
+
+// trim gives back at once what is more than a gateway needs to hold. What cannot be returned counts as drawn, and giveBack tells.
+func (s *site) trim(now time.Time) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := s.ledger.Trim(ctx, now); err != nil {
+		s.log.Debug("portions of budgets are not given back", "error", err)
 	}
 }
 

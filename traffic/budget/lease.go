@@ -103,7 +103,8 @@ type fleet struct {
 	lease Lease
 	mu    sync.RWMutex // held for reading while a request is charged, for writing while portions change; never over I/O
 	held  map[portionKey]*portion
-	take  sync.Mutex // one at a time asks for more, so that a burst does not ask for as many portions
+	fresh map[portionKey]struct{} // those that were granted something since all was given back
+	take  sync.Mutex              // one at a time asks for more, so that a burst does not ask for as many portions
 }
 
 type portionKey struct {
@@ -123,7 +124,9 @@ const dryFor = time.Second
 
 // Join makes the ledger one of several that share each cap: it charges only what the lease has granted, and asks for more when
 // that is used up. It comes before the first Reserve. What the ledger had drawn before, by its journal, was granted before.
-func (l *Ledger) Join(lease Lease) { l.fleet = &fleet{lease: lease, held: map[portionKey]*portion{}} }
+func (l *Ledger) Join(lease Lease) {
+	l.fleet = &fleet{lease: lease, held: map[portionKey]*portion{}, fresh: map[portionKey]struct{}{}}
+}
 
 // reserveShared is Reserve for a ledger that shares its caps.
 func (l *Ledger) reserveShared(ctx context.Context, now time.Time, d Demand) (*Reservation, error) {
@@ -131,7 +134,7 @@ func (l *Ledger) reserveShared(ctx context.Context, now time.Time, d Demand) (*R
 	if err := d.check(); err != nil {
 		return nil, err
 	}
-	stated, whole := d.Principals, d
+	whole := d
 	whole.Least = 0 // what is granted here may be less than is left in all
 	r, err := f.try(l, now, whole)
 	var met *Exceeded
@@ -140,11 +143,13 @@ func (l *Ledger) reserveShared(ctx context.Context, now time.Time, d Demand) (*R
 	}
 	f.take.Lock()
 	defer f.take.Unlock()
-	for range len(stated)*int(periodCount)*2 + 1 {
+	for range askTries {
 		if r, err = f.try(l, now, whole); !errors.As(err, &met) {
 			return r, err
 		}
-		more, err := f.ask(ctx, l, now, &d, met)
+		// Every cap, not only the one that was met: of several that are all below what is asked for, less than all is granted
+		// within the smallest, and each of them must have been asked.
+		more, err := f.ask(ctx, l, now, &d)
 		if err != nil {
 			return nil, err
 		}
@@ -155,13 +160,16 @@ func (l *Ledger) reserveShared(ctx context.Context, now time.Time, d Demand) (*R
 	if r, err = f.try(l, now, d); !errors.As(err, &met) {
 		return r, err
 	}
-	for i := range stated {
-		if stated[i].Level == met.Level {
-			met.Cap = stated[i].Limits.of(met.Period)[met.Measure]
+	for i := range d.Principals {
+		if d.Principals[i].Level == met.Level {
+			met.Cap = d.Principals[i].Limits.of(met.Period)[met.Measure]
 		}
 	}
 	return nil, met
 }
+
+// askTries is how often more is asked for while others draw what was granted.
+const askTries = 8
 
 // try reserves within what is granted.
 func (f *fleet) try(l *Ledger, now time.Time, d Demand) (*Reservation, error) {
@@ -196,55 +204,66 @@ func (f *fleet) within(p Principal, period Period, w windows) Amount {
 // part is the share of a cap that is asked for beyond what is needed, so that most requests need not ask.
 const part = 64
 
-// ask takes a portion for every cap of the level and period that was met. It reports whether anything was granted.
-func (f *fleet) ask(ctx context.Context, l *Ledger, now time.Time, d *Demand, met *Exceeded) (more bool, err error) {
+// ask takes a portion of every cap of which too little is held here. It reports whether anything was granted.
+func (f *fleet) ask(ctx context.Context, l *Ledger, now time.Time, d *Demand) (more bool, err error) {
 	w := windowsOf(now)
-	need := counts{1, d.Input, d.Output}
-	for _, p := range d.Principals {
-		if p.Level != met.Level {
-			continue
-		}
-		k := portionKey{key{p.Level, p.ID}, met.Period, w[met.Period]}
-		f.mu.Lock()
-		used, kept := l.charged(k)
-		if !kept {
-			f.mu.Unlock()
-			return false, ErrClock
-		}
-		h := f.held[k]
-		if h == nil {
-			// What a journal brought back was drawn under a portion of before. Requests are charged under portions alone.
-			h = &portion{principal: p, counts: used}
-			f.held[k] = h
-		}
-		h.principal = p
-		has, dry := h.counts, h.dry
-		f.mu.Unlock()
-		if since := now.Sub(dry); since >= 0 && since < dryFor {
-			continue
-		}
-		caps := p.Limits.of(met.Period)
-		var want counts
-		for m := range want {
-			if caps[m] != Unlimited {
-				want[m] = min(max(0, used[m]+need[m]-has[m])+caps[m]/part, max(0, caps[m]-has[m]))
+	for i := range d.Principals {
+		for period := range periodCount {
+			got, err := f.askOne(ctx, l, now, d, &d.Principals[i], portionKey{key{d.Principals[i].Level, d.Principals[i].ID}, period, w[period]})
+			if err != nil {
+				return more, err
 			}
+			more = more || got
 		}
-		got, err := f.lease.Take(ctx, p, met.Period, int64(k.window), want.amount())
-		if err != nil {
-			return false, err
-		}
-		f.mu.Lock()
-		if got.counts()[met.Measure] == 0 && want[met.Measure] > 0 {
-			h.dry = now
-		}
-		for m, v := range got.counts() {
-			h.counts[m] += v
-			more = more || Measure(m) == met.Measure && v > 0
-		}
-		f.mu.Unlock()
 	}
 	return more, nil
+}
+
+// askOne takes a portion of one cap.
+func (f *fleet) askOne(ctx context.Context, l *Ledger, now time.Time, d *Demand, p *Principal, k portionKey) (more bool, err error) {
+	caps, need := p.Limits.of(k.period), counts{1, d.Input, d.Output}
+	f.mu.Lock()
+	used, kept := l.charged(k)
+	if !kept {
+		f.mu.Unlock()
+		return false, ErrClock
+	}
+	h := f.held[k]
+	if h == nil {
+		// What a journal brought back was drawn under a portion of before. Requests are charged under portions alone.
+		h = &portion{counts: used}
+		f.held[k] = h
+	}
+	h.principal = *p
+	has, dry := h.counts, h.dry
+	f.mu.Unlock()
+	var want counts
+	for m := range want {
+		if short := used[m] + need[m] - has[m]; caps[m] != Unlimited && short > 0 {
+			want[m] = min(short+caps[m]/part, max(0, caps[m]-has[m]))
+		}
+	}
+	if since := now.Sub(dry); want == (counts{}) || since >= 0 && since < dryFor {
+		return false, nil
+	}
+	granted, err := f.lease.Take(ctx, *p, k.period, int64(k.window), want.amount())
+	if err != nil {
+		return false, err
+	}
+	got := granted.counts()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for m := range got {
+		if got[m] < want[m] {
+			h.dry = now
+		}
+	}
+	h.counts.add(got)
+	if got == (counts{}) {
+		return false, nil
+	}
+	f.fresh[k] = struct{}{}
+	return true, nil
 }
 
 // charged returns what was drawn and reserved in the window of k, and makes room for it where it is new; false says that the
@@ -264,41 +283,77 @@ func (l *Ledger) charged(k portionKey) (counts, bool) {
 // and now and then so that others can have it. Portions of windows that are not kept any more are forgotten. Errors wrap
 // ErrLease; what could not be returned stays taken until its window ends.
 func (l *Ledger) GiveBack(ctx context.Context, now time.Time) error {
-	if l.fleet == nil {
+	f := l.fleet
+	if f == nil {
 		return nil
 	}
-	f := l.fleet
-	type back struct {
-		k      portionKey
-		p      Principal
-		unused counts
-	}
-	var list []back
 	w := windowsOf(now)
+	var list []back
 	f.mu.Lock()
-	for k, h := range f.held {
-		if k.window < w[k.period]-1 {
-			delete(f.held, k)
-			continue
-		}
-		if k.window != w[k.period] {
-			continue
-		}
-		used, kept := l.charged(k)
-		if !kept { // what was drawn is not known any more, so none of it can be said to be unused
-			delete(f.held, k)
-			continue
-		}
-		unused := h.counts.minus(used)
-		for m := range unused {
-			unused[m] = max(0, unused[m])
-		}
-		if unused != (counts{}) {
-			h.counts = h.counts.minus(unused)
-			list = append(list, back{k, h.principal, unused})
-		}
+	for k := range f.held {
+		list = f.surplus(list, l, w, k, false)
+	}
+	clear(f.fresh)
+	f.mu.Unlock()
+	return f.give(ctx, list)
+}
+
+// Trim is GiveBack for what was granted since that was called last, and of it for what lies above the part of a cap that a gateway
+// holds in any case: what a request reserved and did not draw, which can be all that others could have. It is for every second.
+func (l *Ledger) Trim(ctx context.Context, now time.Time) error {
+	f := l.fleet
+	if f == nil {
+		return nil
+	}
+	w := windowsOf(now)
+	var list []back
+	f.mu.Lock()
+	for k := range f.fresh {
+		list = f.surplus(list, l, w, k, true)
 	}
 	f.mu.Unlock()
+	return f.give(ctx, list)
+}
+
+// back is what is given back of a portion.
+type back struct {
+	k      portionKey
+	p      Principal
+	unused counts
+}
+
+// surplus takes out of a portion what is not drawn, or only what is above a part of the cap. The caller holds the lock.
+func (f *fleet) surplus(list []back, l *Ledger, w windows, k portionKey, above bool) []back {
+	h := f.held[k]
+	if h == nil || k.window < w[k.period]-1 {
+		delete(f.held, k)
+		return list
+	}
+	if k.window != w[k.period] {
+		return list
+	}
+	used, kept := l.charged(k)
+	if !kept { // what was drawn is not known any more, so none of it can be said to be unused
+		delete(f.held, k)
+		return list
+	}
+	caps := h.principal.Limits.of(k.period)
+	unused := h.counts.minus(used)
+	for m := range unused {
+		unused[m] = max(0, unused[m])
+		if above && unused[m] <= caps[m]/part {
+			unused[m] = 0
+		}
+	}
+	if unused == (counts{}) {
+		return list
+	}
+	h.counts = h.counts.minus(unused)
+	return append(list, back{k, h.principal, unused})
+}
+
+// give gives back.
+func (f *fleet) give(ctx context.Context, list []back) error {
 	var errs []error
 	for _, b := range list {
 		errs = append(errs, f.lease.Return(ctx, b.p, b.k.period, int64(b.k.window), b.unused.amount()))

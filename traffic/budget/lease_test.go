@@ -83,6 +83,8 @@ func TestCapsHoldOverGateways(t *testing.T) {
 						l.Join(store.lease())
 					case 1:
 						_ = l.GiveBack(context.Background(), now)
+					case 4, 5, 6:
+						_ = l.Trim(context.Background(), now)
 					case 3:
 						l.Sweep(now)
 					case 2:
@@ -154,5 +156,37 @@ func TestGivesBack(t *testing.T) {
 	store.fails = 1
 	if _, err := ask(join(), 1); !errors.Is(err, ErrLease) {
 		t.Errorf("without a store: %v", err)
+	}
+}
+
+// A request that asks for more than any of its caps holds gets what the smallest holds, wherever the rest was taken; what it did
+// not draw others have after a trim.
+func TestSmallCaps(t *testing.T) {
+	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	store := &common{r: rand.New(rand.NewPCG(1, 1)), at: map[string]cell{}}
+	free := Amount{Unlimited, Unlimited, Unlimited}
+	d := Demand{Principals: []Principal{{Account, "a", Limits{Day: Amount{Unlimited, Unlimited, 4_000}, Month: free}}, CampaignDay("c", 3_000)}, Input: 10, Output: 16_384, Least: 1}
+	var ledgers []*Ledger
+	for range 3 {
+		l := New(nil, nil)
+		l.Join(store.lease())
+		ledgers = append(ledgers, l)
+	}
+	left := int64(3_000)
+	for round := range 30 {
+		l := ledgers[round%3]
+		r, err := l.Reserve(now, d)
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		if r.Output() > left || r.Output() < left-2*3_000/part {
+			t.Fatalf("round %d: %d of %d granted", round, r.Output(), left)
+		}
+		r.Settle(10, 40)
+		left -= 40
+		if err := l.Trim(context.Background(), now); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(dryFor)
 	}
 }
