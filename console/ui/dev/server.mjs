@@ -117,7 +117,7 @@ function problem(a, status, code, detail, extra = {}) {
 function page(list, u, more = {}) {
   const limit = Math.min(500, Number(u.searchParams.get("limit")) || 50);
   const at = Number(u.searchParams.get("cursor")) || 0;
-  return { items: list.slice(at, at + limit), next: at + limit < list.length ? String(at + limit) : "", ...more };
+  return { items: list.slice(at, at + limit), next: at + limit < list.length ? String(at + limit) : "", total: list.length, ...more };
 }
 const csv = (u, n) => (u.searchParams.get(n) ?? "").split(",").filter(Boolean);
 const only = (list, u, ...names) => names.reduce((l, n) => { const want = csv(u, n); return want.length ? l.filter((x) => want.includes(String(x[n]))) : l; }, list);

@@ -1825,6 +1825,8 @@ export interface components {
         AccountPage: {
             items: components["schemas"]["Account"][];
             next: string;
+            /** @description Of those that match */
+            total: number;
         };
         AccountDetail: {
             account: components["schemas"]["Account"];
@@ -1976,6 +1978,8 @@ export interface components {
         DecisionPage: {
             items: components["schemas"]["Decision"][];
             next: string;
+            /** @description Of those that match */
+            total: number;
         };
         Verdict: {
             id: string;
@@ -2009,6 +2013,8 @@ export interface components {
         VerdictPage: {
             items: components["schemas"]["Verdict"][];
             next: string;
+            /** @description Of those that match */
+            total: number;
         };
         Approval: {
             id: string;
@@ -2032,6 +2038,8 @@ export interface components {
         ApprovalPage: {
             items: components["schemas"]["Approval"][];
             next: string;
+            /** @description Of those that match */
+            total: number;
         };
         Comment: {
             comment?: string;
@@ -2052,6 +2060,8 @@ export interface components {
         CasePage: {
             items: components["schemas"]["Case"][];
             next: string;
+            /** @description Of those that match */
+            total: number;
         };
         CaseDetail: {
             case: components["schemas"]["Case"];
@@ -2098,6 +2108,8 @@ export interface components {
         NoticePage: {
             items: components["schemas"]["Notice"][];
             next: string;
+            /** @description Of those that match */
+            total: number;
         };
         Appeal: {
             id: string;
@@ -2122,6 +2134,8 @@ export interface components {
         AppealPage: {
             items: components["schemas"]["Appeal"][];
             next: string;
+            /** @description Of those that match */
+            total: number;
             /** @description Of all open ones */
             overdue: number;
         };
@@ -2151,6 +2165,8 @@ export interface components {
         AllowPage: {
             items: components["schemas"]["Allow"][];
             next: string;
+            /** @description Of those that match */
+            total: number;
         };
         AllowDraft: {
             kind: components["schemas"]["AllowKind"];
