@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -171,6 +172,32 @@ func NewPage[T any](items []T, next string) Page[T] {
 		items = []T{}
 	}
 	return Page[T]{items, next}
+}
+
+// Counted is a page with the number of items on all pages.
+type Counted[T any] struct {
+	Page[T]
+	Total int64 `json:"total"`
+}
+
+// NewCounted returns a page whose items are never null. It asks count, which gives the number on all pages, unless the page is all.
+func NewCounted[T any](q *Request, items []T, next string, count func(context.Context) (int64, error)) (Counted[T], error) {
+	out := Counted[T]{NewPage(items, next), int64(len(items))}
+	if q.Param("cursor") == "" && next == "" {
+		return out, nil
+	}
+	var err error
+	out.Total, err = count(q.Context())
+	return out, err
+}
+
+// OKCounted answers with such a page.
+func OKCounted[T any](q *Request, items []T, next string, count func(context.Context) (int64, error)) (*Answer, error) {
+	page, err := NewCounted(q, items, next, count)
+	if err != nil {
+		return nil, err
+	}
+	return OK(page)
 }
 
 // Cursor hides a position so that nobody leans on its form.

@@ -3,6 +3,7 @@
 package decide
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -155,7 +156,8 @@ func (d *Desk) tell(q *api.Request, kind string, v *catalog.Decision) error {
 }
 
 func (d *Desk) listDecisions(q *api.Request) (*api.Answer, error) {
-	list, next, err := d.catalog.ListDecisions(q.Context(), catalog.DecisionQuery{Page: pageOf(q), Campaign: q.Param("campaign"), State: q.List("state")})
+	query := catalog.DecisionQuery{Page: pageOf(q), Campaign: q.Param("campaign"), State: q.List("state")}
+	list, next, err := d.catalog.ListDecisions(q.Context(), query)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +165,7 @@ func (d *Desk) listDecisions(q *api.Request) (*api.Answer, error) {
 	for i := range list {
 		out[i] = api.DecisionOf(&list[i])
 	}
-	return api.OK(api.NewPage(out, next))
+	return api.OKCounted(q, out, next, func(ctx context.Context) (int64, error) { return d.catalog.CountDecisions(ctx, query) })
 }
 
 func pageOf(q *api.Request) catalog.Page {
@@ -219,7 +221,7 @@ func (d *Desk) verdicts(q *api.Request, query catalog.VerdictQuery) (*api.Answer
 	for i := range list {
 		out[i] = api.VerdictOf(&list[i])
 	}
-	return api.OK(api.NewPage(out, next))
+	return api.OKCounted(q, out, next, func(ctx context.Context) (int64, error) { return d.catalog.CountVerdicts(ctx, query) })
 }
 
 func (d *Desk) listVerdicts(q *api.Request) (*api.Answer, error) {
@@ -247,7 +249,7 @@ func (d *Desk) listApprovals(q *api.Request) (*api.Answer, error) {
 			list[i].Request = nil // it may name accounts
 		}
 	}
-	return api.OK(api.NewPage(list, next))
+	return api.OKCounted(q, list, next, func(ctx context.Context) (int64, error) { return d.catalog.CountApprovals(ctx, q.List("state")) })
 }
 
 func seesAccounts(q *api.Request) bool { return slices.Contains(q.By.May(), "getAccount") }

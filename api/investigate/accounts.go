@@ -61,7 +61,7 @@ func (d *Desk) listMembers(q *api.Request) (*api.Answer, error) {
 	if err := d.fill(q.Context(), ids, at, q.Now); err != nil {
 		return nil, err
 	}
-	return api.OK(total[member]{api.NewPage(out, next), all})
+	return api.OK(api.Counted[member]{Page: api.NewPage(out, next), Total: all})
 }
 
 // fill adds what the catalog knows of the accounts beyond their membership.
@@ -125,7 +125,7 @@ func (d *Desk) listAccounts(q *api.Request) (*api.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return api.OK(api.NewPage(list, next))
+	return api.OKCounted(q, list, next, func(ctx context.Context) (int64, error) { return d.catalog.CountHunt(ctx, query) })
 }
 
 // joined is one campaign that an account belongs to, and by what.
@@ -268,9 +268,9 @@ func (d *Desk) hunt(q *api.Request) (*api.Answer, error) {
 		return nil, err
 	}
 	out := struct {
-		total[catalog.Account]
+		api.Counted[catalog.Account]
 		Pivot []catalog.Pivot `json:"pivot"`
-	}{total: total[catalog.Account]{api.NewPage(list, next), all}}
+	}{Counted: api.Counted[catalog.Account]{Page: api.NewPage(list, next), Total: all}}
 	if in.Pivot != "" {
 		if out.Pivot, err = d.catalog.PivotHunt(q.Context(), query, in.Pivot, 100); err != nil {
 			return nil, err

@@ -88,7 +88,7 @@ func (d *Desk) listCampaigns(q *api.Request) (*api.Answer, error) {
 	for i := range list {
 		items[i] = itemOf(&list[i], force[list[i].ID], q.Now)
 	}
-	return api.OK(total[item]{api.NewPage(items, next), all})
+	return api.OK(api.Counted[item]{Page: api.NewPage(items, next), Total: all})
 }
 
 // whole is a campaign with what a person needs beyond the queue.
@@ -306,7 +306,7 @@ func (d *Desk) listLinked(q *api.Request) (*api.Answer, error) {
 	for i := range list {
 		out[i] = groupOf(&list[i])
 	}
-	return api.OK(total[group]{api.NewPage(out, next), all})
+	return api.OK(api.Counted[group]{Page: api.NewPage(out, next), Total: all})
 }
 
 func (d *Desk) getLinked(q *api.Request) (*api.Answer, error) {

@@ -96,12 +96,6 @@ func pageOf(q *api.Request) catalog.Page {
 	return catalog.Page{Cursor: q.Param("cursor"), Limit: q.Limit()}
 }
 
-// total is a page with the number of all items.
-type total[T any] struct {
-	api.Page[T]
-	Total int64 `json:"total"`
-}
-
 // event is a line of the history.
 type event struct {
 	Seq         int64           `json:"seq"`

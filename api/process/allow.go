@@ -24,7 +24,7 @@ func (d *Desk) listAllow(q *api.Request) (*api.Answer, error) {
 	for i := range list {
 		out[i] = api.AllowOf(&list[i], q.Now)
 	}
-	return api.OK(api.NewPage(out, next))
+	return api.OKCounted(q, out, next, func(ctx context.Context) (int64, error) { return d.o.Catalog.CountAllow(ctx, query) })
 }
 
 func (d *Desk) addAllow(q *api.Request) (*api.Answer, error) {

@@ -19,7 +19,8 @@ type appealFile struct {
 }
 
 func (d *Desk) listAppeals(q *api.Request) (*api.Answer, error) {
-	list, next, err := d.o.Catalog.ListAppeals(q.Context(), catalog.AppealQuery{Page: pageOf(q), State: q.List("state"), Account: q.Param("account")})
+	query := catalog.AppealQuery{Page: pageOf(q), State: q.List("state"), Account: q.Param("account")}
+	list, next, err := d.o.Catalog.ListAppeals(q.Context(), query)
 	if err != nil {
 		return nil, err
 	}
@@ -31,10 +32,14 @@ func (d *Desk) listAppeals(q *api.Request) (*api.Answer, error) {
 	for i := range list {
 		out[i] = api.AppealOf(&list[i], q.Now)
 	}
+	page, err := api.NewCounted(q, out, next, func(ctx context.Context) (int64, error) { return d.o.Catalog.CountAppeals(ctx, query) })
+	if err != nil {
+		return nil, err
+	}
 	return api.OK(struct {
-		api.Page[api.Appeal]
+		api.Counted[api.Appeal]
 		Overdue int64 `json:"overdue"`
-	}{api.NewPage(out, next), f.AppealsOverdue})
+	}{page, f.AppealsOverdue})
 }
 
 // deciders returns who must not judge an appeal: who decided, and who agreed to it.

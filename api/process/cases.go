@@ -39,7 +39,7 @@ func (d *Desk) listCases(q *api.Request) (*api.Answer, error) {
 	for i := range list {
 		out[i] = caseOf(&list[i], q.Now)
 	}
-	return api.OK(api.NewPage(out, next))
+	return api.OKCounted(q, out, next, func(ctx context.Context) (int64, error) { return d.o.Catalog.CountCases(ctx, query) })
 }
 
 func (d *Desk) file(q *api.Request, id string) (*api.Answer, error) {

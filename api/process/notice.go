@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -81,9 +82,10 @@ func reason(code string) string {
 }
 
 func (d *Desk) listNotices(q *api.Request) (*api.Answer, error) {
-	list, next, err := d.o.Catalog.ListNotices(q.Context(), catalog.NoticeQuery{Page: pageOf(q), Account: q.Param("account"), Decision: q.Param("decision")})
+	query := catalog.NoticeQuery{Page: pageOf(q), Account: q.Param("account"), Decision: q.Param("decision")}
+	list, next, err := d.o.Catalog.ListNotices(q.Context(), query)
 	if err != nil {
 		return nil, err
 	}
-	return api.OK(api.NewPage(list, next))
+	return api.OKCounted(q, list, next, func(ctx context.Context) (int64, error) { return d.o.Catalog.CountNotices(ctx, query) })
 }

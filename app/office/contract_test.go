@@ -164,9 +164,11 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("decision: %s", done.body)
 	}
 	viewer.want("GET", "/decisions/"+done.str("id"), nil, 200)
-	viewer.want("GET", "/decisions?campaign=c-one&state=enforced,pending", nil, 200)
+	if l := viewer.want("GET", "/decisions?campaign=c-one&state=enforced,pending", nil, 200); l.at("total") != 1.0 {
+		t.Errorf("decisions: %s", l.body)
+	}
 	verdicts := analyst.want("GET", "/campaigns/c-one/verdicts?limit=3", nil, 200)
-	if len(verdicts.items()) != 3 || verdicts.str("items", 0, "decision") != done.str("id") {
+	if len(verdicts.items()) != 3 || verdicts.at("total") != 60.0 || verdicts.str("items", 0, "decision") != done.str("id") {
 		t.Errorf("verdicts: %.500s", verdicts.body)
 	}
 	auditor.want("GET", "/verdicts?account="+account("c-one", 3), nil, 200)
@@ -194,7 +196,11 @@ func TestAnswers(t *testing.T) {
 	}
 
 	// Accounts.
-	analyst.want("GET", "/accounts?q=acct-c&family=network&token=network%200001&plan=pro&campaign=c-one", nil, 200)
+	for path, total := range map[string]float64{"/accounts?limit=7&campaign=c-one": 60, "/accounts?q=acct-c&family=network&token=network%200001&plan=pro&campaign=c-one": 12, "/notices?limit=1": 73, "/approvals?limit=1": 2, "/decisions?limit=1": 4} {
+		if l := analyst.want("GET", path, nil, 200); l.at("total") != total {
+			t.Errorf("%s: %v in all, not %v", path, l.at("total"), total)
+		}
+	}
 	analyst.want("GET", "/accounts/"+esc(hit), nil, 200)
 	odd := analyst.want("GET", "/accounts/"+esc("acct/odd "+hostile), nil, 200)
 	if odd.str("account", "id") != "acct/odd "+hostile {

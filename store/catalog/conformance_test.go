@@ -65,7 +65,7 @@ func conforms(t *testing.T, url string) {
 		test func(*testing.T, *catalog.Store)
 	}{
 		{"accounts", accounts}, {"campaigns", campaigns}, {"revisions", revisions}, {"transactions", transactions},
-		{"deliveries", deliveries}, {"writers", writers},
+		{"deliveries", deliveries}, {"writers", writers}, {"totals", totals}, {"concerns", concerns},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, s) })
 	}
@@ -233,5 +233,92 @@ func TestPostgresKilled(t *testing.T) {
 	}
 	if len(acknowledged) > 0 {
 		t.Errorf("%d acknowledged events are lost", len(acknowledged))
+	}
+}
+
+// Counts are those of the list, with its conditions, whatever the page.
+func totals(t *testing.T, s *catalog.Store) {
+	ctx, page := context.Background(), catalog.Page{Limit: 2}
+	var verdicts []catalog.Verdict
+	for i := range 7 {
+		id, campaign := fmt.Sprintf("total-%d", i), fmt.Sprintf("total-c%d", i%2)
+		state := []string{catalog.StateEnforced, catalog.StateRevoked}[i%2]
+		_, err := s.PutDecision(ctx, catalog.Decision{ID: id, Campaign: campaign, Measure: palladium.MeasureObserve, Reason: "r", By: "u", At: at(1), Expires: at(9), State: state})
+		check(t, err)
+		verdicts = append(verdicts, catalog.Verdict{State: state, Decision: id,
+			Verdict: palladium.Verdict{ID: id, Account: "total-a", Campaign: campaign, Measure: palladium.MeasureObserve, Reason: "r", Issued: at(1), Expires: at(9)}})
+		_, err = s.PutApproval(ctx, catalog.Approval{ID: id, Kind: "decision", Subject: "decision:" + id, RequestedBy: "u", At: at(1), Expires: at(9), State: catalog.ApprovalOpen})
+		check(t, err)
+		_, err = s.PutCase(ctx, catalog.Case{ID: id, Campaign: campaign, State: catalog.WorkNew, Opened: at(1)})
+		check(t, err)
+		_, err = s.PutAppeal(ctx, catalog.Appeal{ID: id, Ref: id, Account: "total-a", Decision: id, Verdict: id, At: at(1), Due: at(3), State: catalog.AppealOpen})
+		check(t, err)
+		check(t, s.AddNotices(ctx, []catalog.Notice{{ID: id, Account: "total-a", Decision: id, At: at(1)}}))
+		_, err = s.PutAllow(ctx, catalog.Allow{ID: id, Kind: "allow", Subject: "account:total-a", Owner: "u", Reason: "r", Created: at(1), Expires: at(2 + 2*i)})
+		check(t, err)
+	}
+	_, err := s.PutVerdicts(ctx, verdicts)
+	check(t, err)
+	now := at(3)
+	for name, count := range map[string]func() (int64, error){
+		"decisions 4": func() (int64, error) {
+			return s.CountDecisions(ctx, catalog.DecisionQuery{Page: page, Campaign: "total-c0", State: []string{catalog.StateEnforced}})
+		},
+		"verdicts 3": func() (int64, error) {
+			return s.CountVerdicts(ctx, catalog.VerdictQuery{Page: page, Accounts: []string{"total-a"}, State: []string{catalog.StateRevoked}})
+		},
+		"verdicts in force 4": func() (int64, error) {
+			return s.CountVerdicts(ctx, catalog.VerdictQuery{Page: page, Accounts: []string{"total-a"}, InForce: &now})
+		},
+		"approvals 7": func() (int64, error) { return s.CountApprovals(ctx, []string{catalog.ApprovalOpen}) },
+		"cases 3":     func() (int64, error) { return s.CountCases(ctx, catalog.CaseQuery{Page: page, Campaign: "total-c1"}) },
+		"appeals 7":   func() (int64, error) { return s.CountAppeals(ctx, catalog.AppealQuery{Page: page, Account: "total-a"}) },
+		"appeals 0": func() (int64, error) {
+			return s.CountAppeals(ctx, catalog.AppealQuery{Account: "total-a", State: []string{catalog.AppealUpheld}})
+		},
+		"notices 1": func() (int64, error) {
+			return s.CountNotices(ctx, catalog.NoticeQuery{Page: page, Decision: "total-3"})
+		},
+		"allow 6": func() (int64, error) {
+			return s.CountAllow(ctx, catalog.AllowQuery{Page: page, Subject: []string{"account:total-a"}, InForce: &now})
+		},
+	} {
+		n, err := count()
+		check(t, err)
+		if got := fmt.Sprintf("%s %d", name[:len(name)-2], n); got != name {
+			t.Errorf("%s, not %s", got, name)
+		}
+	}
+}
+
+// An event that is about what belongs to a campaign stands in the campaign's history.
+func concerns(t *testing.T, s *catalog.Store) {
+	ctx := context.Background()
+	_, err := s.PutDecision(ctx, catalog.Decision{ID: "of-d", Campaign: "of-c", Measure: palladium.MeasureObserve, Reason: "r", By: "u", At: at(1), Expires: at(9), State: catalog.StateEnforced})
+	check(t, err)
+	_, err = s.PutApproval(ctx, catalog.Approval{ID: "of-a", Kind: "decision", Subject: "decision:of-d", RequestedBy: "u", At: at(1), Expires: at(9), State: catalog.ApprovalRefused})
+	check(t, err)
+	_, err = s.PutAppeal(ctx, catalog.Appeal{ID: "of-p", Ref: "of-p", Account: "a", Decision: "of-d", At: at(1), Due: at(3), State: catalog.AppealUpheld})
+	check(t, err)
+	_, err = s.PutCase(ctx, catalog.Case{ID: "of-k", Campaign: "of-c", State: catalog.WorkNew, Opened: at(1)})
+	check(t, err)
+	for _, c := range []struct{ kind, subject, ref, campaign string }{
+		{"decision.released", "decision:of-d", "", "of-c"}, {"approval.approve_asked", "approval:of-a", "", "of-c"}, {"appeal.taken_up", "appeal:of-p", "account:a", "of-c"},
+		{"case.noted", "case:of-k", "", "of-c"}, {"decision.made", "decision:of-d", "campaign:other", "other"}, {"campaign.changed", "campaign:of-e", "", "of-e"},
+		{"decision.made", "decision:nowhere", "", ""}, {"read.getDecision", "decision:of-d", "", ""}, {"policy.activated", "policy:of-d", "", ""},
+	} {
+		e := &catalog.Event{At: at(2), Actor: "u", Kind: c.kind, Subject: c.subject, LedgerIndex: -1}
+		if c.ref != "" {
+			e.Refs = []string{c.ref}
+		}
+		check(t, s.Append(ctx, e))
+		last, err := s.EventsAfter(ctx, e.Seq-1, 1)
+		check(t, err)
+		if got := catalog.CampaignOf(&last[0]); got != c.campaign {
+			t.Errorf("%s of %s concerns %q, not %q", c.kind, c.subject, got, c.campaign)
+		}
+	}
+	if list, _, err := s.ListEvents(ctx, catalog.EventQuery{Subject: "campaign:of-c"}); err != nil || len(list) != 4 {
+		t.Errorf("%d events in the history of the campaign, not 4: %v", len(list), err)
 	}
 }

@@ -136,10 +136,30 @@ type VerdictQuery struct {
 
 // ListVerdicts gives verdicts, newest first.
 func (s *Store) ListVerdicts(ctx context.Context, q VerdictQuery) ([]Verdict, string, error) {
-	if len(q.Accounts) > store.MaxPage {
-		return nil, "", fmt.Errorf("%w: more than %d accounts in one query", ErrInvalid, store.MaxPage)
+	w, err := q.where()
+	if err != nil {
+		return nil, "", err
 	}
-	var w store.Where
+	out, next, err := verdictTable().Page(ctx, s.db, w, newest("issued"), q.Page)
+	for i := range out {
+		out[i].Shadow = out[i].State == StateShadow
+	}
+	return out, next, err
+}
+
+// CountVerdicts says how many verdicts q selects on all pages.
+func (s *Store) CountVerdicts(ctx context.Context, q VerdictQuery) (int64, error) {
+	w, err := q.where()
+	if err != nil {
+		return 0, err
+	}
+	return verdictTable().Count(ctx, s.db, w)
+}
+
+func (q *VerdictQuery) where() (w store.Where, err error) {
+	if len(q.Accounts) > store.MaxPage {
+		return w, fmt.Errorf("%w: more than %d accounts in one query", ErrInvalid, store.MaxPage)
+	}
 	store.In(&w, "state", q.State)
 	w.Equal("campaign", q.Campaign)
 	store.In(&w, "account", q.Accounts)
@@ -147,11 +167,7 @@ func (s *Store) ListVerdicts(ctx context.Context, q VerdictQuery) ([]Verdict, st
 	if q.InForce != nil {
 		w.And("state IN ('enforced', 'shadow') AND issued <= ? AND expires > ?", q.InForce.UnixMilli(), q.InForce.UnixMilli())
 	}
-	out, next, err := verdictTable().Page(ctx, s.db, w, newest("issued"), q.Page)
-	for i := range out {
-		out[i].Shadow = out[i].State == StateShadow
-	}
-	return out, next, err
+	return w, nil
 }
 
 // CountInForce counts the verdicts in force at now by campaign and measure, mildest measure first.
@@ -208,10 +224,18 @@ type DecisionQuery struct {
 
 // ListDecisions gives decisions, newest first.
 func (s *Store) ListDecisions(ctx context.Context, q DecisionQuery) ([]Decision, string, error) {
-	var w store.Where
+	return decisions().Page(ctx, s.db, q.where(), newest("at"), q.Page)
+}
+
+// CountDecisions says how many decisions q selects on all pages.
+func (s *Store) CountDecisions(ctx context.Context, q DecisionQuery) (int64, error) {
+	return decisions().Count(ctx, s.db, q.where())
+}
+
+func (q *DecisionQuery) where() (w store.Where) {
 	w.Equal("campaign", q.Campaign)
 	store.In(&w, "state", q.State)
-	return decisions().Page(ctx, s.db, w, newest("at"), q.Page)
+	return w
 }
 
 // PutApproval stores an approval as PutDecision does a decision.
@@ -232,6 +256,13 @@ func (s *Store) ListApprovals(ctx context.Context, states []string, p Page) ([]A
 	var w store.Where
 	store.In(&w, "state", states)
 	return approvals().Page(ctx, s.db, w, newest("at"), p)
+}
+
+// CountApprovals says how many approvals there are; of these states where any is given.
+func (s *Store) CountApprovals(ctx context.Context, states []string) (int64, error) {
+	var w store.Where
+	store.In(&w, "state", states)
+	return approvals().Count(ctx, s.db, w)
 }
 
 // tally adds n verdicts to the count of their measure, keeping the mildest measure first.

@@ -30,12 +30,20 @@ type CaseQuery struct {
 
 // ListCases gives cases: open ones by Due, those without one after, then resolved and closed ones, newest first.
 func (s *Store) ListCases(ctx context.Context, q CaseQuery) ([]Case, string, error) {
-	var w store.Where
+	return cases().Page(ctx, s.db, q.where(), store.Order{Name: "cases", Key: "urgency", ID: "id", Kind: "is"}, q.Page)
+}
+
+// CountCases says how many cases q selects on all pages.
+func (s *Store) CountCases(ctx context.Context, q CaseQuery) (int64, error) {
+	return cases().Count(ctx, s.db, q.where())
+}
+
+func (q *CaseQuery) where() (w store.Where) {
 	store.In(&w, "state", q.State)
 	w.Equal("campaign", q.Campaign)
 	w.Equal("account", q.Account)
 	w.Equal("assignee", q.Assignee)
-	return cases().Page(ctx, s.db, w, store.Order{Name: "cases", Key: "urgency", ID: "id", Kind: "is"}, q.Page)
+	return w
 }
 
 // AddNote stores a note. ErrNotFound when there is no such case, ErrConflict when the note's id is taken.
@@ -68,10 +76,18 @@ type NoticeQuery struct {
 
 // ListNotices gives notices, newest first.
 func (s *Store) ListNotices(ctx context.Context, q NoticeQuery) ([]Notice, string, error) {
-	var w store.Where
+	return notices().Page(ctx, s.db, q.where(), newest("at"), q.Page)
+}
+
+// CountNotices says how many notices q selects on all pages.
+func (s *Store) CountNotices(ctx context.Context, q NoticeQuery) (int64, error) {
+	return notices().Count(ctx, s.db, q.where())
+}
+
+func (q *NoticeQuery) where() (w store.Where) {
 	w.Equal("account", q.Account)
 	w.Equal("decision", q.Decision)
-	return notices().Page(ctx, s.db, w, newest("at"), q.Page)
+	return w
 }
 
 // PutAppeal stores an appeal: a new one when a.Revision is 0, else a change of that revision. It gives it as it is now.
@@ -97,12 +113,20 @@ type AppealQuery struct {
 
 // ListAppeals gives appeals: open ones and those in review by Due, then the others, newest first.
 func (s *Store) ListAppeals(ctx context.Context, q AppealQuery) ([]Appeal, string, error) {
-	var w store.Where
+	return appeals().Page(ctx, s.db, q.where(), store.Order{Name: "appeals", Key: "urgency", ID: "id", Kind: "is"}, q.Page)
+}
+
+// CountAppeals says how many appeals q selects on all pages.
+func (s *Store) CountAppeals(ctx context.Context, q AppealQuery) (int64, error) {
+	return appeals().Count(ctx, s.db, q.where())
+}
+
+func (q *AppealQuery) where() (w store.Where) {
 	store.In(&w, "state", q.State)
 	w.Equal("account", q.Account)
 	w.Equal("ref", q.Ref)
 	w.Equal("decision", q.Decision)
-	return appeals().Page(ctx, s.db, w, store.Order{Name: "appeals", Key: "urgency", ID: "id", Kind: "is"}, q.Page)
+	return w
 }
 
 // PutAllow stores an entry: a new one when a.Revision is 0, else a change of that revision. It gives it as it is now.
@@ -129,13 +153,21 @@ type AllowQuery struct {
 
 // ListAllow gives entries, those that expire first at the top.
 func (s *Store) ListAllow(ctx context.Context, q AllowQuery) ([]Allow, string, error) {
-	var w store.Where
+	return allows().Page(ctx, s.db, q.where(), store.Order{Name: "allow", Key: "expires", ID: "id", Kind: "is"}, q.Page)
+}
+
+// CountAllow says how many entries q selects on all pages.
+func (s *Store) CountAllow(ctx context.Context, q AllowQuery) (int64, error) {
+	return allows().Count(ctx, s.db, q.where())
+}
+
+func (q *AllowQuery) where() (w store.Where) {
 	store.In(&w, "kind", q.Kind)
 	store.In(&w, "subject", q.Subject)
 	if q.InForce != nil {
 		w.And("expires > ? AND (revoked_at IS NULL OR revoked_at > ?)", q.InForce.UnixMilli(), q.InForce.UnixMilli())
 	}
-	return allows().Page(ctx, s.db, w, store.Order{Name: "allow", Key: "expires", ID: "id", Kind: "is"}, q.Page)
+	return w
 }
 
 // AllowsInForce gives every entry that is neither expired nor revoked at now.

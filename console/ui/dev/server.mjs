@@ -29,7 +29,9 @@ function fill(w) {
     artifacts: artifacts(now), fail: null, slow: 0,
   };
   s.event = (kind, subject, actor, data = null, index = -1, at = Date.now()) => {
-    const e = { seq: ++s.seq, at: iso(at), actor, kind, subject, data, ledger_index: index };
+    const [noun, id] = subject.split(":");
+    const of = { campaign: () => id, decision: () => s.decisions.find((x) => x.id === id)?.campaign, case: () => s.cases.find((x) => x.id === id)?.campaign, appeal: () => s.decisions.find((x) => x.id === s.appeals.find((y) => y.id === id)?.decision)?.campaign, approval: () => s.decisions.find((x) => x.approval === id)?.campaign }[noun]?.();
+    const e = { seq: ++s.seq, at: iso(at), actor, kind, subject, data, ledger_index: index, ...(of ? { campaign: of } : {}) };
     s.events.push(e);
     for (const c of s.streams) c.write(`id: ${e.seq}\nevent: ${kind}\ndata: ${JSON.stringify({ ...e, data: null })}\n\n`);
     return e;
@@ -117,7 +119,7 @@ function problem(a, status, code, detail, extra = {}) {
 function page(list, u, more = {}) {
   const limit = Math.min(500, Number(u.searchParams.get("limit")) || 50);
   const at = Number(u.searchParams.get("cursor")) || 0;
-  return { items: list.slice(at, at + limit), next: at + limit < list.length ? String(at + limit) : "", ...more };
+  return { items: list.slice(at, at + limit), next: at + limit < list.length ? String(at + limit) : "", total: list.length, ...more };
 }
 const csv = (u, n) => (u.searchParams.get(n) ?? "").split(",").filter(Boolean);
 const only = (list, u, ...names) => names.reduce((l, n) => { const want = csv(u, n); return want.length ? l.filter((x) => want.includes(String(x[n]))) : l; }, list);

@@ -40,11 +40,11 @@ class Waiting {
         this.queue = (await get<CampaignPage>("/campaigns?limit=1&state=new,in_progress&stage=act,review")).total;
       }),
       what.includes("approvals") && session.may("listApprovals") && quietly(async () => {
-        this.approvals = (await get<ApprovalPage>("/approvals?limit=100&state=open")).items.length;
+        this.approvals = (await get<ApprovalPage>("/approvals?limit=1&state=open")).total;
       }),
       what.includes("appeals") && session.may("listAppeals") && quietly(async () => {
-        const p = await get<AppealPage>("/appeals?limit=100&state=open,in_review");
-        this.appeals = p.items.length;
+        const p = await get<AppealPage>("/appeals?limit=1&state=open,in_review");
+        this.appeals = p.total;
         this.overdue = p.overdue;
       }),
     ]);

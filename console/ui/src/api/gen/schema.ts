@@ -1337,7 +1337,7 @@ export interface paths {
         /**
          * Live change as server-sent events
          * @description Each has `id` (the sequence number), `event` (the kind) and `data` (an Event with empty `data`: what changed is fetched where it
-         *     is allowed). Begins after `after`, or `Last-Event-ID`, or now. A comment line comes every 15 seconds. The stream ends with the session.
+         *     is allowed). Its `campaign` is the one that it concerns, also where it is about a decision, an approval, a verdict, an appeal or a case. Begins after `after`, or `Last-Event-ID`, or now. A comment line comes every 15 seconds. The stream ends with the session.
          */
         get: operations["streamEvents"];
         put?: never;
@@ -1825,6 +1825,8 @@ export interface components {
         AccountPage: {
             items: components["schemas"]["Account"][];
             next: string;
+            /** @description Of those that match */
+            total: number;
         };
         AccountDetail: {
             account: components["schemas"]["Account"];
@@ -1976,6 +1978,8 @@ export interface components {
         DecisionPage: {
             items: components["schemas"]["Decision"][];
             next: string;
+            /** @description Of those that match */
+            total: number;
         };
         Verdict: {
             id: string;
@@ -2009,6 +2013,8 @@ export interface components {
         VerdictPage: {
             items: components["schemas"]["Verdict"][];
             next: string;
+            /** @description Of those that match */
+            total: number;
         };
         Approval: {
             id: string;
@@ -2032,6 +2038,8 @@ export interface components {
         ApprovalPage: {
             items: components["schemas"]["Approval"][];
             next: string;
+            /** @description Of those that match */
+            total: number;
         };
         Comment: {
             comment?: string;
@@ -2052,6 +2060,8 @@ export interface components {
         CasePage: {
             items: components["schemas"]["Case"][];
             next: string;
+            /** @description Of those that match */
+            total: number;
         };
         CaseDetail: {
             case: components["schemas"]["Case"];
@@ -2098,6 +2108,8 @@ export interface components {
         NoticePage: {
             items: components["schemas"]["Notice"][];
             next: string;
+            /** @description Of those that match */
+            total: number;
         };
         Appeal: {
             id: string;
@@ -2122,6 +2134,8 @@ export interface components {
         AppealPage: {
             items: components["schemas"]["Appeal"][];
             next: string;
+            /** @description Of those that match */
+            total: number;
             /** @description Of all open ones */
             overdue: number;
         };
@@ -2151,6 +2165,8 @@ export interface components {
         AllowPage: {
             items: components["schemas"]["Allow"][];
             next: string;
+            /** @description Of those that match */
+            total: number;
         };
         AllowDraft: {
             kind: components["schemas"]["AllowKind"];
@@ -2333,6 +2349,8 @@ export interface components {
         Event: {
             /** @description Further subjects in whose history it stands */
             refs?: string[];
+            /** @description Id of the campaign that it concerns; in the stream alone */
+            campaign?: string;
             seq: number;
             at: components["schemas"]["Time"];
             /** @description User id, policy:REVISION, token:ID or system */
