@@ -25,6 +25,7 @@ import (
 // they are in real traffic.
 type traffic struct {
 	accounts, n   int
+	group         int // accounts that share all but payment, device and key; 1: each is by itself
 	records       bool
 	words         []string
 	rnd           *rand.Rand
@@ -33,7 +34,7 @@ type traffic struct {
 }
 
 func newTraffic(accounts, n int, records bool) *traffic {
-	t := &traffic{accounts: accounts, n: n, records: records, words: make([]string, 20_000), rnd: rand.New(rand.NewPCG(1, uint64(accounts)))}
+	t := &traffic{accounts: accounts, n: n, group: 1, records: records, words: make([]string, 20_000), rnd: rand.New(rand.NewPCG(1, uint64(accounts)))}
 	for i := range t.words {
 		word := make([]byte, 3+t.rnd.IntN(7))
 		for j := range word {
@@ -49,7 +50,7 @@ func (t *traffic) next() []byte {
 	if t.records && t.account < t.accounts {
 		a := t.account
 		t.account++
-		own := rand.New(rand.NewPCG(3, uint64(a)))
+		own := rand.New(rand.NewPCG(3, uint64(a/t.group)))
 		t.line = fmt.Appendf(t.line[:0], `{"kind":"account","account":"acct-%08d","created":"2026-04-%02dT10:00:00Z","plan":"pro","email_domain":"d%d.example",`+
 			`"email_shape":"aaaa.aaaa%d","payment":"fp-%d","bin":"%d","phone_prefix":"+%d","device":"dev-%d","signup_ip":"10.%d.%d.%d"}`+"\n",
 			a, 1+own.IntN(28), own.IntN(20_000), own.IntN(10), a, own.IntN(3000), own.IntN(900), a, own.IntN(250), own.IntN(250), own.IntN(250))
@@ -61,7 +62,7 @@ func (t *traffic) next() []byte {
 	i := t.made
 	t.made++
 	a := t.rnd.IntN(t.accounts)
-	own := rand.New(rand.NewPCG(2, uint64(a)))
+	own := rand.New(rand.NewPCG(2, uint64(a/t.group)))
 	t.prompt = append(t.prompt[:0], t.words[own.IntN(200)]...)
 	for len(t.prompt) < 300 {
 		t.prompt = append(append(t.prompt, ' '), t.words[int(float64(len(t.words))*t.rnd.Float64()*t.rnd.Float64())]...)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,8 +20,12 @@ type Detector struct {
 	Policy    string        `yaml:"policy"`     // file of the judge's policy; empty: the one that the program carries
 	Every     time.Duration `yaml:"every"`      // exchange time between two looks; 0: an hour, as in a scan
 	SaveEvery time.Duration `yaml:"save_every"` // between two snapshots; 0: a minute, or more where they take long
+	MaxDelay  time.Duration `yaml:"max_delay"`  // health is degraded while an observation waits for longer to be taken in; 0: a minute
 	Without   []string      `yaml:"without"`    // families of evidence that are switched off
 }
+
+// Late is how long an observation may wait to be taken in before health is degraded.
+func (c *Detector) Late() time.Duration { return cmp.Or(c.MaxDelay, time.Minute) }
 
 // Check says what is wrong.
 func (c *Detector) Check() error {
@@ -29,8 +34,8 @@ func (c *Detector) Check() error {
 			return fmt.Errorf("detector: without: %q is no family of evidence", name)
 		}
 	}
-	if c.Every < 0 || c.SaveEvery < 0 {
-		return fmt.Errorf("detector: every and save_every must not be negative")
+	if c.Every < 0 || c.SaveEvery < 0 || c.MaxDelay < 0 {
+		return fmt.Errorf("detector: every, save_every and max_delay must not be negative")
 	}
 	return nil
 }

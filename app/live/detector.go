@@ -74,7 +74,8 @@ type Detector struct {
 	book   book
 	memory *stream.Memory // of the publishers; kept in the book
 	look   bool           // something was looked at since the last report
-	begun  time.Time      // when that look began, where somebody wants to know
+	begun  time.Time      // when that look began
+	looked time.Duration  // what looks took since the last report
 	saved  time.Time
 	pause  time.Duration // until the next snapshot
 	grew   bool          // something was taken in since the last snapshot
@@ -82,6 +83,10 @@ type Detector struct {
 	position atomic.Uint64
 	taken    atomic.Int64
 	twice    atomic.Int64
+	waits    atomic.Int64          // Unix ns at which the batch in hand, or the next one, was put into the stream; 0 while none waits
+	lastLook atomic.Int64          // ns that the last look and its report took
+	lastKeep atomic.Int64          // ns that the last snapshot took
+	stopped  atomic.Int64          // ns that all looks, reports and snapshots took since the start
 	failed   atomic.Pointer[error] // of the last snapshot
 	latest   atomic.Pointer[palladium.Report]
 	policy   atomic.Pointer[judge.Policy] // to be put in place; nil once it is
@@ -171,9 +176,16 @@ func (d *Detector) Run(ctx context.Context, from Source) error {
 
 // intake is the stream's reader. It lives on Run's goroutine.
 type intake struct {
-	d    *Detector
-	ctx  context.Context
-	from Source
+	d       *Detector
+	ctx     context.Context
+	from    Source
+	waiting uint64 // batches behind the one in hand
+}
+
+// Stored is told when the batch that comes next was put into the stream.
+func (i *intake) Stored(at time.Time, waiting uint64) {
+	i.waiting = waiting
+	i.d.waits.Store(at.UnixNano())
 }
 
 // Memory is what the stream knows of its publishers, kept with the position.
@@ -203,15 +215,13 @@ func (i *intake) Observe(o *palladium.Observation) {
 	if p := d.policy.Swap(nil); p != nil {
 		d.det.SetPolicy(p)
 	}
-	var begun time.Time
-	if d.opt.Looked != nil {
-		begun = time.Now()
-	}
+	begun := time.Now()
 	if d.det.Observe(o) {
 		if !d.look {
 			d.begun = begun
 		}
 		d.look = true
+		d.looked += time.Since(begun)
 	}
 }
 
@@ -231,6 +241,9 @@ func (i *intake) Position(p stream.Position) error {
 			d.opt.Log.Error("the detector's state is not kept; what was kept before is still there", "error", err)
 		}
 	}
+	if i.waiting == 0 {
+		d.waits.Store(0)
+	}
 	return nil
 }
 
@@ -238,11 +251,16 @@ func (i *intake) Position(p stream.Position) error {
 func (d *Detector) SetPolicy(p *judge.Policy) { d.policy.Store(p) }
 
 func (d *Detector) present() {
+	begun := time.Now()
 	r := d.det.Present(0)
 	d.latest.Store(r)
 	if d.opt.Found != nil {
 		d.opt.Found(r)
 	}
+	took := d.looked + time.Since(begun)
+	d.looked = 0
+	d.lastLook.Store(int64(took))
+	d.stopped.Add(int64(took))
 	if d.opt.Looked != nil {
 		d.opt.Looked(d.begun, time.Now(), r)
 	}
@@ -259,8 +277,11 @@ func (d *Detector) keep(ctx context.Context, from Source) error {
 		err = syncDir(d.opt.Dir)
 	}
 	d.saved = time.Now()
+	took := d.saved.Sub(begun)
+	d.lastKeep.Store(int64(took))
+	d.stopped.Add(int64(took))
 	if d.opt.SaveEvery == 0 {
-		d.pause = max(time.Minute, 20*d.saved.Sub(begun))
+		d.pause = max(time.Minute, 20*took)
 	}
 	if err != nil {
 		err = fmt.Errorf("keep the detector's state in %s: %w: make room; the stream is read again from the last state kept", d.opt.Dir, err)
@@ -293,11 +314,24 @@ type Figures struct {
 	Taken    int64 // observations taken in since the state was begun
 	Twice    int64 // observations left out since they were known
 	Err      error // why the last snapshot failed; nil otherwise
+
+	// Delay is the age of the oldest observation that is in the stream and not taken in; 0 while none waits. It grows while
+	// the detector looks, presents what it found and keeps its state.
+	Delay time.Duration
+	// Look, Snapshot and Stopped are what the last look with its report took, what the last snapshot took, and what all of them
+	// took since the start: nothing is taken in meanwhile.
+	Look, Snapshot, Stopped time.Duration
 }
 
 // Figures returns how far the detector is.
 func (d *Detector) Figures() Figures {
-	f := Figures{Position: stream.Position(d.position.Load()), Taken: d.taken.Load(), Twice: d.twice.Load()}
+	f := Figures{
+		Position: stream.Position(d.position.Load()), Taken: d.taken.Load(), Twice: d.twice.Load(),
+		Look: time.Duration(d.lastLook.Load()), Snapshot: time.Duration(d.lastKeep.Load()), Stopped: time.Duration(d.stopped.Load()),
+	}
+	if at := d.waits.Load(); at != 0 {
+		f.Delay = max(time.Since(time.Unix(0, at)), 0)
+	}
 	if err := d.failed.Load(); err != nil {
 		f.Err = *err
 	}

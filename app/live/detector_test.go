@@ -140,11 +140,20 @@ func TestStreamIsScan(t *testing.T) {
 	defer s.Close()
 	end := feed(t, s, dir)
 	looks := 0
-	d, err := Open(Options{Key: [32]byte{7}, Log: quiet, Found: func(*palladium.Report) { looks++ }})
+	var d *Detector
+	d, err := Open(Options{Key: [32]byte{7}, Log: quiet, Found: func(*palladium.Report) {
+		looks++
+		if d.Figures().Delay <= 0 {
+			t.Error("what is in hand while it looks is not said to wait")
+		}
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	until(t, d, s, end)
+	if f := d.Figures(); f.Delay != 0 || f.Look <= 0 || f.Stopped < f.Look || f.Snapshot != 0 {
+		t.Errorf("after all was taken in: %+v", f)
+	}
 	if looks < 24 {
 		t.Errorf("%d looks in four days", looks)
 	}
@@ -281,8 +290,13 @@ func TestRefusesStates(t *testing.T) {
 	}
 	until(t, d, s, end)
 	again, err := Open(opt)
-	if err != nil || again.Figures() != d.Figures() {
-		t.Fatalf("%v: %+v, not %+v", err, again.Figures(), d.Figures())
+	was := d.Figures()
+	if was.Snapshot <= 0 || was.Stopped < was.Snapshot {
+		t.Errorf("%+v of a state that was kept", was)
+	}
+	was.Snapshot, was.Stopped = 0, 0 // of this run
+	if err != nil || again.Figures() != was {
+		t.Fatalf("%v: %+v, not %+v", err, again.Figures(), was)
 	}
 	for want, change := range map[string]func(*Options){
 		"another measuring key": func(o *Options) { o.Key[0]++ },

@@ -38,21 +38,32 @@ func (h *house) parts() []gateway.Part {
 		out = append(out, gateway.Part{Name: "notify", OK: ok, Says: says})
 	}
 	if h.det != nil {
-		f := h.det.Figures()
-		p := gateway.Part{Name: "detector", OK: f.Err == nil, Says: fmt.Sprintf("%d observations taken in", f.Taken)}
-		if f.Err != nil {
-			p.Says = f.Err.Error()
-		} else if h.leads() {
-			p.Says += "; this one decides"
-		} else {
-			p.Says += "; stands by"
-		}
-		out = append(out, p)
+		out = append(out, detectorPart(h.det.Figures(), h.leads(), h.file.Detector.Late()))
 	}
 	for i := range out {
 		out[i].Needed = h.needed(out[i].Name)
 	}
 	return append(out, h.beganParts()...)
+}
+
+// detectorPart says how the detector is. It is not well while its state cannot be kept, or while observations wait to be taken
+// in for longer than late.
+func detectorPart(f live.Figures, leads bool, late time.Duration) gateway.Part {
+	p := gateway.Part{Name: "detector", OK: f.Err == nil, Says: fmt.Sprintf("%d observations taken in", f.Taken)}
+	switch {
+	case f.Err != nil:
+		p.Says = f.Err.Error()
+	case leads:
+		p.Says += "; this one decides"
+	default:
+		p.Says += "; stands by"
+	}
+	if f.Delay > late {
+		p.OK = false
+		p.Says += fmt.Sprintf("; observations have waited for %v to be taken in, and detector.max_delay is %v: the last look took %v, the last snapshot %v",
+			f.Delay.Round(time.Second), late, f.Look.Round(time.Millisecond), f.Snapshot.Round(time.Millisecond))
+	}
+	return p
 }
 
 // metrics are the figures beside the gateway's own.
@@ -76,6 +87,10 @@ func (h *house) metrics() []prometheus.Collector {
 		out = append(out,
 			counter("detector_observations_total", "Observations that the detector has taken in since its state was begun.", func() float64 { return float64(h.det.Figures().Taken) }),
 			counter("detector_duplicates_total", "Observations that the detector left out since it knew them.", func() float64 { return float64(h.det.Figures().Twice) }),
+			gauge("detector_delay_seconds", "Age of the oldest observation in the stream that the detector has not taken in; 0 while none waits.", func() float64 { return h.det.Figures().Delay.Seconds() }),
+			gauge("detector_look_seconds", "Time that the last look at the accounts took, with the report of it. Nothing is taken in meanwhile.", func() float64 { return h.det.Figures().Look.Seconds() }),
+			gauge("detector_snapshot_seconds", "Time that the last snapshot of the detector's state took. Nothing is taken in meanwhile.", func() float64 { return h.det.Figures().Snapshot.Seconds() }),
+			counter("detector_stopped_seconds_total", "Time in which the detector took nothing in, since it looked or kept its state.", func() float64 { return h.det.Figures().Stopped.Seconds() }),
 			gauge("detector_leading", "1 while this detector decides.", func() float64 { return bit(h.leads()) }),
 			gauge("detector_snapshot_healthy", "1 while the detector's state can be kept.", func() float64 { return bit(h.det.Figures().Err == nil) }),
 		)

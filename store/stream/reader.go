@@ -34,6 +34,14 @@ type Rememberer interface {
 	Memory() *Memory
 }
 
+// Timed is a Handler that is told how old what it is handed is.
+type Timed interface {
+	Handler
+	// Stored is called before a batch is handed on: when the stream took it, by its own clock, and how many batches waited
+	// behind it when the stream handed it out.
+	Stored(at time.Time, waiting uint64)
+}
+
 // Memory is what a reader knows of publishers, so that it hands on each batch once. It is kept as bytes.
 type Memory = batch.Memory
 
@@ -132,6 +140,9 @@ func (r *reading) run(ctx context.Context) error {
 		place, err := m.Metadata()
 		if err != nil {
 			return fmt.Errorf("read: %w", err)
+		}
+		if t, ok := r.to.(Timed); ok {
+			t.Stored(place.Timestamp, place.NumPending)
 		}
 		if err := r.take(ctx, str, Position(place.Sequence.Stream), m.Data()); err != nil {
 			return err
