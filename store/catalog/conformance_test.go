@@ -296,7 +296,7 @@ func concerns(t *testing.T, s *catalog.Store) {
 	ctx := context.Background()
 	_, err := s.PutDecision(ctx, catalog.Decision{ID: "of-d", Campaign: "of-c", Measure: palladium.MeasureObserve, Reason: "r", By: "u", At: at(1), Expires: at(9), State: catalog.StateEnforced})
 	check(t, err)
-	_, err = s.PutApproval(ctx, catalog.Approval{ID: "of-a", Kind: "decision", Subject: "decision:of-d", RequestedBy: "u", At: at(1), Expires: at(9), State: catalog.ApprovalRefused})
+	_, err = s.PutApproval(ctx, catalog.Approval{ID: "of-a", Kind: "decision", Subject: "decision:of-d", RequestedBy: "u", At: at(1), Expires: at(9), State: catalog.StateRefused})
 	check(t, err)
 	_, err = s.PutAppeal(ctx, catalog.Appeal{ID: "of-p", Ref: "of-p", Account: "a", Decision: "of-d", At: at(1), Due: at(3), State: catalog.AppealUpheld})
 	check(t, err)
