@@ -117,7 +117,7 @@ func (w *Weights) files() (paths []string, index map[string]string, err error) {
 		}
 	}
 	if len(paths) == 0 {
-		return nil, nil, fmt.Errorf("open the weights: %s holds neither safetensors nor GGUF files", w.Path)
+		return nil, nil, fmt.Errorf("open the weights: %s: %w: there is no such file in the folder", w.Path, compare.ErrFormat)
 	}
 	slices.Sort(paths)
 	return paths, index, nil
