@@ -61,7 +61,7 @@ func (w *Weights) open() (m *compare.Model, done func(), err error) {
 	}()
 	var sources []compare.Source
 	for _, p := range paths {
-		f, info, err := openRegular(p)
+		f, info, err := OpenRegular(p)
 		if err != nil {
 			return nil, nil, fmt.Errorf("open the weights: %w", err)
 		}
@@ -117,7 +117,7 @@ func (w *Weights) files() (paths []string, index map[string]string, err error) {
 		}
 	}
 	if len(paths) == 0 {
-		return nil, nil, fmt.Errorf("open the weights: %s holds neither safetensors nor GGUF files", w.Path)
+		return nil, nil, fmt.Errorf("open the weights: %s: %w: there is no such file in the folder", w.Path, compare.ErrFormat)
 	}
 	slices.Sort(paths)
 	return paths, index, nil
@@ -166,7 +166,7 @@ func readIndex(path string) (map[string]string, error) {
 }
 
 func readAtMost(path string, most int64) ([]byte, error) {
-	f, _, err := openRegular(path)
+	f, _, err := OpenRegular(path)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func Inspect(ctx context.Context, paths []string) (*Inspection, error) {
 	}
 	for _, p := range paths {
 		if _, err := os.Stat(p); err != nil { // what is named may be a link
-			return nil, err
+			return nil, fmt.Errorf("inspect %s: nothing was inspected: %w", p, err)
 		}
 		root, err := filepath.EvalSymlinks(p)
 		if err != nil {

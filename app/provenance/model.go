@@ -102,14 +102,19 @@ func openModel(path string, links, anywhere bool) (*model, error) {
 		m.single, m.dir = m.name, filepath.Dir(absolute)
 	}
 	if anywhere {
-		m.fsys, m.close = os.DirFS(m.dir), func() error { return nil }
+		dir, open := os.DirFS(m.dir), func(name string) (*os.File, error) {
+			return os.OpenFile(filepath.Join(m.dir, filepath.FromSlash(name)), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+		}
+		m.fsys, m.close = prompt{dir.(tree), open}, func() error { return nil }
 		return m, nil
 	}
 	root, err := os.OpenRoot(m.dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the model: %w", err)
 	}
-	m.fsys, m.close = root.FS(), root.Close
+	m.fsys, m.close = prompt{root.FS().(tree), func(name string) (*os.File, error) {
+		return root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	}}, root.Close
 	return m, nil
 }
 
@@ -293,7 +298,7 @@ func readSmall(path string, limit int64) ([]byte, error) {
 
 // readSignature reads a signature file. It may lie in a model, by anybody.
 func readSignature(path string) ([]byte, error) {
-	f, _, err := openRegular(path)
+	f, _, err := OpenRegular(path)
 	if errors.Is(err, errIrregular) {
 		return nil, fmt.Errorf("%w: the signature %w: put the signature's own file in its place", ErrRefused, err)
 	}
@@ -307,13 +312,18 @@ func readSignature(path string) ([]byte, error) {
 // errIrregular is wrapped by errors about a pipe, a device or a directory where a file is expected.
 var errIrregular = errors.New("is no regular file")
 
-// openRegular opens a file of a model for reading, and never waits: opening a pipe the usual way keeps its reader until
+// OpenRegular opens a file of a model for reading, and never waits: opening a pipe the usual way keeps its reader until
 // somebody writes to it.
-func openRegular(path string) (*os.File, fs.FileInfo, error) {
+func OpenRegular(path string) (*os.File, fs.FileInfo, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, err
 	}
+	return regular(f, path)
+}
+
+// regular returns an opened file that is a regular one, and closes any other.
+func regular(f *os.File, path string) (*os.File, fs.FileInfo, error) {
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
 		err = fmt.Errorf("%s %w", path, errIrregular)
@@ -323,6 +333,34 @@ func openRegular(path string) (*os.File, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	return f, info, nil
+}
+
+// tree is what the file systems of package os can do.
+type tree interface {
+	fs.StatFS
+	fs.ReadDirFS
+	fs.ReadLinkFS
+}
+
+// prompt opens files without waiting: what was a file when the folder was listed can be a pipe by now.
+type prompt struct {
+	tree
+	open func(name string) (*os.File, error)
+}
+
+// Open opens a regular file. Folders are read by ReadDir.
+func (p prompt) Open(name string) (fs.File, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	f, err := p.open(name)
+	if err != nil {
+		return nil, err
+	}
+	if f, _, err = regular(f, name); err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: errIrregular}
+	}
+	return f, nil
 }
 
 func readLimited(f io.Reader, path string, limit int64) ([]byte, error) {

@@ -68,6 +68,12 @@ func (f *compareFlags) run(cmd *cobra.Command) error {
 	r, err := provenance.Compare(cmd.Context(), f.a, f.b, f.options)
 	bar.close()
 	if err != nil {
+		if errors.Is(err, likeness.ErrFormat) {
+			return &failure{status: statusFailed, err: err, hint: "give safetensors or GGUF files, or a folder of them; convert pickles first"}
+		}
+		if err = modelError(err); errors.As(err, new(*failure)) {
+			return err
+		}
 		return &failure{status: statusFailed, err: err}
 	}
 	if err := f.print(cmd.OutOrStdout(), r, time.Since(started)); err != nil {

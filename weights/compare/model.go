@@ -76,7 +76,10 @@ func Open(sources []Source, vocab []string) (*Model, error) {
 func (m *Model) open(s *Source) (out []Tensor, err error) {
 	magic := make([]byte, 9)
 	if n, err := s.Data.ReadAt(magic, 0); err != nil && (n < 9 || !errors.Is(err, io.EOF)) {
-		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+		if errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("%w: it ends after %d bytes", ErrFormat, n)
+		}
+		return nil, err
 	}
 	switch {
 	case string(magic[:4]) == "GGUF":
@@ -105,7 +108,7 @@ func (m *Model) open(s *Source) (out []Tensor, err error) {
 			out = append(out, Tensor{Name: t.Name, DType: tensor.DType(t.DType), Shape: t.Shape, data: s.Data, offset: t.Offset, size: t.Size})
 		}
 	default:
-		return nil, fmt.Errorf("%w: convert it first", ErrFormat)
+		return nil, ErrFormat
 	}
 	return out, nil
 }

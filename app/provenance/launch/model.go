@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/palladium-guard/palladium/app/provenance"
 )
 
 // models returns what is to be checked: the models named, or the one path among the command's arguments that is there.
@@ -184,7 +186,7 @@ func copyTree(ctx context.Context, from, to string, depth int) error {
 }
 
 func copyFile(from, to string) error {
-	in, err := os.Open(from)
+	in, _, err := provenance.OpenRegular(from) // it may have become a pipe since it was looked at
 	if err != nil {
 		return err
 	}

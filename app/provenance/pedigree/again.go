@@ -250,7 +250,7 @@ func (o *openedFiles) model(a *lineage.Artifact, places map[string]place) (*reco
 	}
 	var files []recompute.File
 	for _, f := range p.files {
-		h, err := os.Open(f.path)
+		h, _, err := provenance.OpenRegular(f.path)
 		if err != nil {
 			return nil, err
 		}

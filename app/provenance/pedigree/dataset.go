@@ -148,7 +148,7 @@ func (o *DatasetOptions) prefix(name string, n int64) (string, error) {
 			}
 		}
 	}
-	f, err := os.Open(path)
+	f, _, err := provenance.OpenRegular(path)
 	if err != nil {
 		return "", fmt.Errorf("read the data: %w", err)
 	}

@@ -27,7 +27,7 @@ func Export(ctx context.Context, o VerifyOptions, format, by string) ([]byte, er
 	}
 	id := g.Origin(&model)
 	if id == "" {
-		return nil, fmt.Errorf("export the lineage of %s: no statement says how it was made", o.Model)
+		return nil, fmt.Errorf("export the lineage of %s: no statement in the store says how it was made: name another --store, or record its steps", o.Model)
 	}
 	s := g.Record(id).Statement
 	when := s.Time

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/palladium-guard/palladium/app/provenance"
 	"github.com/palladium-guard/palladium/weights/lineage"
 )
 
@@ -163,7 +164,7 @@ func look(p string, started time.Time, left *int64) lineage.Seen {
 		return s
 	}
 	*left -= s.Size
-	f, err := os.Open(p)
+	f, _, err := provenance.OpenRegular(p)
 	if err != nil {
 		return s
 	}
