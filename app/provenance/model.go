@@ -232,8 +232,9 @@ type Left struct {
 // Report says what was signed or verified.
 type Report struct {
 	Model      string             `json:"model"`
-	Signature  string             `json:"signature"` // path, or digest of the artifact that holds it
-	Root       string             `json:"root"`      // digest that stands for the model, SHA-256 in hex
+	Signature  string             `json:"signature"`                  // path, or digest of the artifact that holds it
+	Sum        string             `json:"signature_sha256,omitempty"` // of the signature that was verified, in hex
+	Root       string             `json:"root"`                       // digest that stands for the model, SHA-256 in hex
 	Method     signing.Method     `json:"method"`
 	Signer     signing.Signer     `json:"signer"`
 	Dialect    signing.Dialect    `json:"dialect"`

@@ -2,7 +2,9 @@ package provenance
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -149,7 +151,8 @@ func Verify(ctx context.Context, o VerifyOptions) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Signature = path
+	sum := sha256.Sum256(data)
+	r.Signature, r.Sum = path, hex.EncodeToString(sum[:])
 	r.Warnings = append(r.Warnings, kept...)
 	return r, nil
 }

@@ -31,7 +31,7 @@ func TestDossierVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	body := []byte(`{"decided":true}`)
-	receipt, err := w.Append(t.Context(), ledger.Statement{Type: ledger.TypeVerdict, Body: body})
+	receipt, err := w.Append(t.Context(), ledger.Statement{Type: "palladium/decision/v1", Body: body})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestDossierVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := &dossier.Material{Made: time.Now(), Campaign: palladium.Campaign{ID: "c0001", Stage: palladium.StageAct},
-		Ledger: dossier.Ledger{Checkpoint: receipt.Checkpoint, Entries: []dossier.Entry{{Index: receipt.Index, Type: ledger.TypeVerdict, Statement: body, Proof: proof}}}}
+		Ledger: dossier.Ledger{Checkpoint: receipt.Checkpoint, Entries: []dossier.Entry{{Index: receipt.Index, Type: "palladium/decision/v1", Statement: body, Proof: proof}}}}
 	write := func(name string, data []byte) {
 		if err := os.WriteFile(at(name), data, 0o600); err != nil {
 			t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -59,7 +60,13 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		}
 	}
 	if f.err != nil {
-		fmt.Fprintf(stderr, "palladium: error: %s\n", plain(f.err.Error()))
+		for i, line := range strings.Split(f.err.Error(), "\n") {
+			start := "palladium: error: "
+			if i > 0 { // indented: no line of an error passes for one of the program's own
+				start = "  "
+			}
+			fmt.Fprintln(stderr, start+plain(strings.TrimPrefix(line, "  ")))
+		}
 	}
 	if f.hint != "" {
 		fmt.Fprintf(stderr, "hint: %s\n", plain(f.hint))

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -85,13 +85,16 @@ func (f *guardFlags) run(cmd *cobra.Command, command []string) (err error) {
 		return err
 	}
 	d, err := launch.Check(cmd.Context(), &o)
+	if errors.Is(err, guard.ErrPolicy) {
+		return fmt.Errorf("read the policy %s: %w", f.policy, err)
+	}
 	if err != nil {
 		return guardError(err)
 	}
 	if err := printDecision(cmd.ErrOrStderr(), d); err != nil {
 		return err
 	}
-	status, err := d.Start()
+	status, err := d.Start(cmd.Context())
 	if err == nil && status != 0 {
 		return &failure{status: status}
 	}
@@ -117,13 +120,13 @@ func (f *guardFlags) grader(signer signing.Trust) (launch.Lineage, error) {
 }
 
 // proved returns the ledger in which the signature is proved to be. A proof of something else proves nothing.
-func (f *guardFlags) proved(signature [sha256.Size]byte) (string, error) {
+func (f *guardFlags) proved(signature string) (string, error) {
 	files := tlog.Files{Public: f.proofKey, Policy: f.ledger.files.Policy}
 	p, err := files.VerifyProof(f.proof, "")
 	if err != nil {
 		return "", err
 	}
-	if p.Entry.Digest != signature {
+	if hex.EncodeToString(p.Entry.Digest[:]) != signature {
 		return "", nil
 	}
 	return p.Checkpoint.Origin, nil

@@ -11,11 +11,10 @@ import (
 	"time"
 )
 
-// The types of the statements that Palladium itself makes. A lineage statement has the type of its in-toto predicate.
+// The types of the statements about models. A lineage statement has the type of its in-toto predicate, decisions and what is asked
+// of the API have the types that packages live and api give them.
 const (
 	TypeSignature = "palladium/signature/v1" // a model was signed
-	TypeVerdict   = "palladium/verdict/v1"   // a verdict on accounts came into force
-	TypePolicy    = "palladium/policy/v1"    // a policy was changed
 	TypeLoad      = "palladium/load/v1"      // a model is about to be loaded
 	TypeRefusal   = "palladium/refusal/v1"   // a model was refused
 )
@@ -36,7 +35,7 @@ var ErrStatement = errors.New("statement refused")
 type Statement struct {
 	Type string    // what kind of act, in printable ASCII without spaces, 512 bytes at most
 	Time time.Time // of the act; the ledger's own clock when zero
-	Body []byte    // the text, MaxStatement bytes at most; no prompt and no secret
+	Body []byte    // the text, 1 to MaxStatement bytes; no prompt and no secret
 }
 
 // Entry returns what the log holds of the statement.
@@ -45,6 +44,8 @@ func (s *Statement) Entry() (Entry, error) {
 	switch {
 	case !validType(s.Type):
 		return e, fmt.Errorf("%w: type %q: use 1 to %d printable ASCII characters without spaces", ErrStatement, s.Type, maxType)
+	case len(s.Body) == 0:
+		return e, fmt.Errorf("%w: it is empty, which says nothing about the act", ErrStatement)
 	case len(s.Body) > MaxStatement:
 		return e, fmt.Errorf("%w: %d bytes are more than %d: keep digests in it instead of contents", ErrStatement, len(s.Body), MaxStatement)
 	case s.Time.Year() < 1970 || s.Time.Year() > 9999:

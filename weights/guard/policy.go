@@ -6,12 +6,10 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
-	"go.yaml.in/yaml/v3"
 )
 
 // Version is the policy format that this package reads.
@@ -22,6 +20,7 @@ const (
 	maxRules   = 100
 	maxRequire = 4_096 // bytes of a condition
 	costLimit  = 100_000
+	maxShown   = 10 // elements of a list that a refusal shows
 )
 
 // ErrPolicy is wrapped by every error of Load.
@@ -72,58 +71,35 @@ func (p *Policy) Rules() []RuleText {
 	return out
 }
 
-type document struct {
-	Version  int    `yaml:"version"`
-	Revision string `yaml:"revision"`
-	Rules    []struct {
-		Name    string    `yaml:"name"`
-		Require yaml.Node `yaml:"require"`
-		Because string    `yaml:"because"`
-	} `yaml:"rules"`
-}
-
 // Load reads a policy and type checks every condition. Unknown keys, unknown names and rules of the same name are
-// refused. Errors wrap ErrPolicy.
+// refused. Errors wrap ErrPolicy and say line and column in the file, of a condition those of the word that is wrong.
 func Load(data []byte) (*Policy, error) {
 	if len(data) > maxPolicy {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrPolicy, maxPolicy)
 	}
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	dec.KnownFields(true)
-	var doc document
-	if err := dec.Decode(&doc); err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil, fmt.Errorf("%w: the file is empty: start from `palladium model policy show`", ErrPolicy)
-		}
-		return nil, fmt.Errorf("%w: %s", ErrPolicy, strings.TrimPrefix(err.Error(), "yaml: "))
-	}
-	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%w: keep one policy in a file", ErrPolicy)
-	}
-	if doc.Version != Version {
-		return nil, fmt.Errorf("%w: write `version: %d`: this program reads no other policy format", ErrPolicy, Version)
-	}
-	if len(doc.Rules) == 0 || len(doc.Rules) > maxRules {
-		return nil, fmt.Errorf("%w: write 1 to %d rules: a policy without rules would let everything load", ErrPolicy, maxRules)
+	doc, err := read(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
 	}
 	env, err := language()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
 	}
-	p := &Policy{revision: doc.Revision}
-	for i := range doc.Rules {
-		d := &doc.Rules[i]
-		r := rule{name: d.Name, require: strings.TrimSpace(d.Require.Value), because: strings.TrimSpace(d.Because), line: d.Require.Line}
-		if r.name == "" || r.because == "" || d.Require.Kind != yaml.ScalarNode || r.require == "" || len(r.require) > maxRequire {
-			return nil, fmt.Errorf("%w: rule %d: give `name:`, `require:` and `because:` as text, the condition in at most %d bytes", ErrPolicy, i+1, maxRequire)
-		}
+	p := &Policy{revision: doc.revision}
+	for i := range doc.rules {
+		w := &doc.rules[i]
+		r := rule{name: w.name.Value, require: strings.TrimSpace(w.require.Value), because: strings.TrimSpace(w.because.Value), line: w.require.Line}
 		for _, earlier := range p.rules {
 			if earlier.name == r.name {
-				return nil, fmt.Errorf("%w: line %d: rule %q comes twice", ErrPolicy, r.line, r.name)
+				return nil, fmt.Errorf("%w: %w", ErrPolicy, at(w.name, "rule %q comes twice", r.name))
 			}
 		}
 		if r.program, err = compile(env, r.require); err != nil {
-			return nil, fmt.Errorf("%w: line %d: rule %q: %w", ErrPolicy, r.line, r.name, err)
+			where := positionOf(w.require, 0, 0, nil)
+			if e := (*conditionError)(nil); errors.As(err, &e) {
+				where = positionOf(w.require, e.line, e.column, data)
+			}
+			return nil, fmt.Errorf("%w: %w", ErrPolicy, where.errorf("rule %q: %w", r.name, err))
 		}
 		p.rules = append(p.rules, r)
 	}
@@ -138,11 +114,23 @@ func language() (*cel.Env, error) {
 	return cel.NewEnv(options...)
 }
 
+// conditionError says what is wrong with a condition, and where in its text: line and column from 0, in characters.
+type conditionError struct {
+	line, column int
+	message      string
+}
+
+func (e *conditionError) Error() string {
+	message, _, _ := strings.Cut(e.message, " expecting {") // what else could stand there is a long list
+	return message + ": `palladium model policy show --fields` lists the names"
+}
+
+// compile checks a condition. Errors about its text are a *conditionError.
 func compile(env *cel.Env, text string) (cel.Program, error) {
 	checked, issues := env.Compile(text)
 	if err := issues.Err(); err != nil {
-		first, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "ERROR: <input>:"), "\n")
-		return nil, fmt.Errorf("%s: `palladium model policy show --fields` lists the names", first)
+		first := issues.Errors()[0]
+		return nil, &conditionError{first.Location.Line() - 1, first.Location.Column(), first.Message}
 	}
 	if !checked.OutputType().IsExactType(cel.BoolType) {
 		return nil, fmt.Errorf("the condition gives %s: it must give true or false", checked.OutputType())
@@ -182,7 +170,11 @@ func (f *Facts) seen(condition string) string {
 	for _, field := range f.Fields() {
 		for _, w := range words {
 			if w == field.Name {
-				out = append(out, fmt.Sprintf("%s = %q", field.Name, fmt.Sprint(field.value)))
+				value := fmt.Sprint(field.value)
+				if list, ok := field.value.([]string); ok && len(list) > maxShown {
+					value = fmt.Sprintf("%v and %d more", list[:maxShown], len(list)-maxShown)
+				}
+				out = append(out, fmt.Sprintf("%s = %q", field.Name, value))
 				break
 			}
 		}

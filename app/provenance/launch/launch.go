@@ -55,8 +55,9 @@ type Options struct {
 
 	Ledger ledger.Ledger // the load is written to it first; none when nil
 	Name   string        // of the ledger
-	// Proved returns the ledger in which a proof shows the signature with this SHA-256 to be, empty for none; nil without.
-	Proved func(signature [sha256.Size]byte) (ledger string, err error)
+	// Proved returns the ledger in which a proof shows the signature with this SHA-256, in hex, to be, empty for none; nil
+	// without.
+	Proved func(signature string) (ledger string, err error)
 }
 
 // Model is what was found out about one model.
@@ -83,11 +84,13 @@ type Decision struct {
 	Policy   string   `json:"policy_sha256"`
 	Revision string   `json:"policy_revision,omitempty"`
 	Host     string   `json:"host,omitempty"`
-	Entry    *uint64  `json:"-"` // number of the ledger's entry
+	Stopped  string   `json:"stopped,omitempty"` // why the command of a load that was allowed did not start after all
+	Entry    *uint64  `json:"-"`                 // number of the ledger's entry
 
 	Command []string `json:"-"` // as it is to be started
 	program string   // file of it
 	refusal error
+	ledger  ledger.Ledger
 }
 
 // Check verifies and inspects the models, asks the policy, and writes the outcome to the ledger: a refusal as well as a
@@ -106,7 +109,7 @@ func Check(ctx context.Context, o *Options) (d *Decision, err error) {
 		return nil, err
 	}
 	sum := sha256.Sum256(text)
-	d = &Decision{Load: true, Policy: hex.EncodeToString(sum[:]), Revision: policy.Revision(), Command: slices.Clone(o.Command)}
+	d = &Decision{Load: true, Policy: hex.EncodeToString(sum[:]), Revision: policy.Revision(), Command: slices.Clone(o.Command), ledger: o.Ledger}
 	defer func() {
 		if err != nil {
 			d.removeCopies()
@@ -141,7 +144,7 @@ func Check(ctx context.Context, o *Options) (d *Decision, err error) {
 	} else if err := d.unchanged(); err != nil {
 		return d, err
 	}
-	if err := d.record(ctx, o); err != nil {
+	if err := d.record(ctx); err != nil {
 		return d, err
 	}
 	return d, d.refusal
@@ -152,7 +155,7 @@ func (m *Model) place() string { return cmp.Or(m.Copied, m.Path) }
 
 // examine verifies and inspects. Errors are those that leave the question open; a refusal is an answer.
 func (m *Model) examine(ctx context.Context, o *Options) (err error) {
-	if m.state, err = take(m.place()); err != nil {
+	if m.state, err = settled(ctx, m.place()); err != nil {
 		return fmt.Errorf("look at the model: %w", err)
 	}
 	v := o.Verify
@@ -195,11 +198,7 @@ func (m *Model) examine(ctx context.Context, o *Options) (err error) {
 		}
 	}
 	if o.Proved != nil {
-		data, err := os.ReadFile(r.Signature) // was read within bounds by Verify
-		if err != nil {
-			return fmt.Errorf("read the signature: %w", err)
-		}
-		if m.Proved, err = o.Proved(sha256.Sum256(data)); err != nil {
+		if m.Proved, err = o.Proved(r.Sum); err != nil {
 			return err
 		}
 	}
@@ -242,8 +241,8 @@ func (d *Decision) reasons() error {
 }
 
 // record writes the decision to the ledger. Without an entry nothing is loaded.
-func (d *Decision) record(ctx context.Context, o *Options) error {
-	if o.Ledger == nil {
+func (d *Decision) record(ctx context.Context) error {
+	if d.ledger == nil {
 		return nil
 	}
 	body, err := json.Marshal(d)
@@ -254,7 +253,7 @@ func (d *Decision) record(ctx context.Context, o *Options) error {
 	if !d.Load {
 		kind = ledger.TypeRefusal
 	}
-	r, err := o.Ledger.Append(ctx, ledger.Statement{Type: kind, Body: body})
+	r, err := d.ledger.Append(ctx, ledger.Statement{Type: kind, Body: body})
 	if err != nil {
 		return errors.Join(d.refusal, fmt.Errorf("write the decision to the ledger: %w", err))
 	}
@@ -277,21 +276,25 @@ func (d *Decision) unchanged() error {
 }
 
 // Start replaces this process by the command, after a last look at the files. It returns only with an error or, where
-// a process cannot be replaced, with the command's exit status.
-func (d *Decision) Start() (status int, err error) {
+// a process cannot be replaced, with the command's exit status. When ctx has ended, as by a signal, nothing is started. A
+// load that was written to the ledger and does not come about is followed there by a refusal.
+func (d *Decision) Start(ctx context.Context) (status int, err error) {
 	if !d.Load {
 		return 0, d.refusal
 	}
 	if len(d.Command) == 0 {
 		return 0, nil
 	}
-	if err := d.unchanged(); err != nil {
-		d.removeCopies()
-		return 0, err
+	if err = d.unchanged(); err == nil {
+		err = ctx.Err()
 	}
-	status, err = replace(d.program, d.Command)
+	if err == nil {
+		status, err = replace(d.program, d.Command)
+	}
 	if err != nil {
 		d.removeCopies()
+		d.Load, d.Stopped = false, err.Error()
+		err = errors.Join(err, d.record(context.WithoutCancel(ctx)))
 	}
 	return status, err
 }

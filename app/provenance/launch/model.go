@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/palladium-guard/palladium/app/provenance"
 )
@@ -63,6 +64,9 @@ func replaceModel(command []string, from, to string) []string {
 	return command
 }
 
+// clockTick is longer than the steps of the clock by which file systems set times.
+const clockTick = 20 * time.Millisecond
+
 // snapshot is the state of each file, folder and link of a model, by path.
 type snapshot map[string]string
 
@@ -99,6 +103,37 @@ func take(root string) (snapshot, error) {
 		})
 	}
 	return s, visit(root, 0)
+}
+
+// settled is take at a moment from which on every write shows. Files are written back, as a write through a memory map
+// sets the time of change only when it first touches a page since; and the clock of the file system has moved on since the
+// last change.
+func settled(ctx context.Context, root string) (snapshot, error) {
+	for {
+		s, err := take(root)
+		if err != nil {
+			return nil, err
+		}
+		last := time.Time{}
+		for path := range s {
+			at, err := writeBack(path)
+			if err != nil {
+				return nil, err
+			}
+			if at.After(last) {
+				last = at
+			}
+		}
+		wait := clockTick - time.Since(last)
+		if wait <= 0 || wait > clockTick { // a time of change to come is that of another clock
+			return s, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
 }
 
 // differs names a path whose state is another, or returns nothing.

@@ -50,7 +50,7 @@ func Run(t *testing.T, o Options, open func(t *testing.T) ledger.Ledger) {
 		}
 	})
 	t.Run("clock", func(t *testing.T) {
-		r, err := open(t).Append(t.Context(), ledger.Statement{Type: "test/v1"})
+		r, err := open(t).Append(t.Context(), ledger.Statement{Type: "test/v1", Body: []byte("text")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,18 +61,19 @@ func Run(t *testing.T, o Options, open func(t *testing.T) ledger.Ledger) {
 	t.Run("refused", func(t *testing.T) {
 		l := open(t)
 		for name, s := range map[string]ledger.Statement{
-			"no type":        {},
-			"space":          {Type: "a b"},
-			"line break":     {Type: "a\nb"},
-			"long type":      {Type: string(bytes.Repeat([]byte("a"), 600))},
+			"no type":        {Body: []byte("text")},
+			"space":          {Body: []byte("text"), Type: "a b"},
+			"line break":     {Body: []byte("text"), Type: "a\nb"},
+			"long type":      {Body: []byte("text"), Type: string(bytes.Repeat([]byte("a"), 600))},
+			"empty":          {Type: "test/v1"},
 			"long body":      {Type: "test/v1", Body: make([]byte, ledger.MaxStatement+1)},
-			"before history": {Type: "test/v1", Time: time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)},
+			"before history": {Body: []byte("text"), Type: "test/v1", Time: time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)},
 		} {
 			if _, err := l.Append(t.Context(), s); !errors.Is(err, ledger.ErrStatement) {
 				t.Errorf("%s: got error %v", name, err)
 			}
 		}
-		r, err := l.Append(t.Context(), ledger.Statement{Type: "test/v1"})
+		r, err := l.Append(t.Context(), ledger.Statement{Type: "test/v1", Body: []byte("text")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +82,7 @@ func Run(t *testing.T, o Options, open func(t *testing.T) ledger.Ledger) {
 	t.Run("cancelled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := open(t).Append(ctx, ledger.Statement{Type: "test/v1"}); !errors.Is(err, context.Canceled) {
+		if _, err := open(t).Append(ctx, ledger.Statement{Type: "test/v1", Body: []byte("text")}); !errors.Is(err, context.Canceled) {
 			t.Errorf("got error %v", err)
 		}
 	})

@@ -267,10 +267,10 @@ func TestFull(t *testing.T) {
 	if err := os.WriteFile(packs, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Append(t.Context(), ledger.Statement{Type: "test/v1"}); err == nil || !strings.Contains(err.Error(), "write the statements") {
+	if _, err := l.Append(t.Context(), ledger.Statement{Type: "test/v1", Body: []byte("text")}); err == nil || !strings.Contains(err.Error(), "write the statements") {
 		t.Errorf("got error %v", err)
 	}
-	if _, err := l.Append(context.Background(), ledger.Statement{Type: "test/v1"}); !errors.Is(err, ErrStopped) {
+	if _, err := l.Append(context.Background(), ledger.Statement{Type: "test/v1", Body: []byte("text")}); !errors.Is(err, ErrStopped) {
 		t.Errorf("after a failure: got error %v", err)
 	}
 	if err := l.Close(); err != nil {

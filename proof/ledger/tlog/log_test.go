@@ -95,7 +95,7 @@ func TestReopen(t *testing.T) {
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.Append(t.Context(), ledger.Statement{Type: "test/v1"}); !errors.Is(err, ErrClosed) {
+		if _, err := l.Append(t.Context(), ledger.Statement{Type: "test/v1", Body: []byte("text")}); !errors.Is(err, ErrClosed) {
 			t.Errorf("append after close: got error %v", err)
 		}
 		r, err := ledger.Verify(t.Context(), os.DirFS(dir), o.Trust, nil)

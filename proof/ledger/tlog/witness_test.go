@@ -124,7 +124,7 @@ func TestWitness(t *testing.T) {
 	o.Patience, o.WitnessTimeout = 2*time.Second, time.Second
 	w.spoil = true
 	l := begin(t, dir, o)
-	if _, err := l.Append(t.Context(), ledger.Statement{Type: "test/v1"}); err == nil || !strings.Contains(err.Error(), "enough witnesses answer") {
+	if _, err := l.Append(t.Context(), ledger.Statement{Type: "test/v1", Body: []byte("text")}); err == nil || !strings.Contains(err.Error(), "enough witnesses answer") {
 		t.Errorf("got error %v", err)
 	}
 	if err := l.Close(); err != nil {
