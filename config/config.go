@@ -75,10 +75,10 @@ func parse[T any](data []byte) (*T, error) {
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
 		return f, nil
 	} else if err != nil {
-		return nil, refused(err)
+		return nil, refused(data, err)
 	}
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%w: keep one document in the file: a second one follows", ErrConfig)
+		return nil, fmt.Errorf("%w: line %d: keep one document in the file: a second one begins there (---)", ErrConfig, max(more.Line, 1))
 	}
 	if len(doc.Content) != 1 || doc.Content[0].Tag == "!!null" {
 		return f, nil
@@ -87,32 +87,9 @@ func parse[T any](data []byte) (*T, error) {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	if err := doc.Decode(f); err != nil {
-		return nil, refused(err)
+		return nil, refused(data, err)
 	}
 	return f, nil
-}
-
-// refused makes one line of the parser's error. Values are not quoted, since one may be a secret in the wrong place.
-func refused(err error) error {
-	var wrong *yaml.TypeError
-	if errors.As(err, &wrong) {
-		var all []error
-		for _, line := range wrong.Errors {
-			all = append(all, errors.New(unquoted(line)))
-		}
-		return fmt.Errorf("%w: %w", ErrConfig, errors.Join(all...))
-	}
-	return fmt.Errorf("%w: %s", ErrConfig, unquoted(strings.TrimPrefix(err.Error(), "yaml: ")))
-}
-
-// unquoted takes the quoted value out of a message of the parser, such as: cannot unmarshal !!str `abc` into int.
-func unquoted(s string) string {
-	from := strings.IndexByte(s, '`')
-	to := strings.LastIndexByte(s, '`')
-	if from >= 0 && to > from {
-		s = s[:from] + "value" + s[to+1:]
-	}
-	return strings.ReplaceAll(s, "cannot unmarshal", "wrong type: cannot read")
 }
 
 // known refuses mapping keys of n that t has no field for, and names them all.
@@ -124,41 +101,50 @@ func known(n *yaml.Node, t reflect.Type, path string) error {
 		return fmt.Errorf("line %d: write the value out: aliases are not understood", n.Line)
 	}
 	if p := reflect.PointerTo(t); p.Implements(reflect.TypeFor[yaml.Unmarshaler]()) || p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
-		return nil // it reads itself
+		return fits(n, t, path) // it reads itself
+	}
+	if n.Tag == "!!null" {
+		return nil
 	}
 	var errs []error
-	switch t.Kind() {
-	case reflect.Struct:
+	switch {
+	case t.Kind() == reflect.Struct:
 		if n.Kind != yaml.MappingNode {
-			if n.Tag == "!!null" {
-				return nil
-			}
 			return fmt.Errorf("line %d: write %s as `key: value` lines", n.Line, within(path))
 		}
 		fields := fieldsOf(t)
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			key := n.Content[i]
+		pairs(n, path, &errs, func(key, value *yaml.Node) {
 			ft, ok := fields[key.Value]
 			if !ok {
 				errs = append(errs, unknown(key, path, fields))
-				continue
+				return
 			}
-			errs = append(errs, known(n.Content[i+1], ft, under(path, key.Value)))
+			errs = append(errs, known(value, ft, under(path, key.Value)))
+		})
+	case t.Kind() == reflect.Map && n.Kind == yaml.MappingNode:
+		pairs(n, path, &errs, func(key, value *yaml.Node) { errs = append(errs, known(value, t.Elem(), under(path, key.Value))) })
+	case (t.Kind() == reflect.Slice || t.Kind() == reflect.Array) && n.Kind == yaml.SequenceNode:
+		for i, c := range n.Content {
+			errs = append(errs, known(c, t.Elem(), item(path, i)))
 		}
-	case reflect.Slice, reflect.Array:
-		if n.Kind == yaml.SequenceNode {
-			for i, c := range n.Content {
-				errs = append(errs, known(c, t.Elem(), item(path, i)))
-			}
-		}
-	case reflect.Map:
-		if n.Kind == yaml.MappingNode {
-			for i := 0; i+1 < len(n.Content); i += 2 {
-				errs = append(errs, known(n.Content[i+1], t.Elem(), under(path, n.Content[i].Value)))
-			}
-		}
+	default:
+		return fits(n, t, path)
 	}
 	return errors.Join(errs...)
+}
+
+// pairs calls f with each key of a mapping and its value. Keys that come twice are refused.
+func pairs(n *yaml.Node, path string, errs *[]error, f func(key, value *yaml.Node)) {
+	first := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		if line, twice := first[key.Value]; twice {
+			*errs = append(*errs, fmt.Errorf("line %d: %s stands on line %d already: keep one of the two", key.Line, clip(under(path, key.Value)), line))
+			continue
+		}
+		first[key.Value] = key.Line
+		f(key, n.Content[i+1])
+	}
 }
 
 func within(path string) string {
@@ -186,46 +172,4 @@ func fieldsOf(t reflect.Type) map[string]reflect.Type {
 		}
 	}
 	return out
-}
-
-func unknown(key *yaml.Node, path string, fields map[string]reflect.Type) error {
-	hint := ""
-	best := 1 + len(key.Value)/2
-	for name := range fields {
-		if d := distance(key.Value, name); d < best || d == best && hint != "" && name < hint {
-			best, hint = d, name
-		}
-	}
-	if hint != "" {
-		hint = fmt.Sprintf(": did you mean %q?", hint)
-	}
-	return fmt.Errorf("line %d: unknown key %q in %s%s", key.Line, clip(key.Value), within(path), hint)
-}
-
-func clip(s string) string {
-	if len(s) > 40 {
-		return s[:40] + "…"
-	}
-	return s
-}
-
-// distance is the number of letters to change, insert or remove to make b of a (Levenshtein 1966).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		last := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := last
-			if a[i] != b[j] {
-				cost++
-			}
-			last = row[j+1]
-			row[j+1] = min(cost, row[j]+1, last+1)
-		}
-	}
-	return row[len(b)]
 }

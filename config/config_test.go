@@ -26,17 +26,35 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"unknown key":     {"gateway:\n  listn: a\n", `line 2: unknown key "listn" in gateway: did you mean "listen"?`},
-		"unknown section": {"gatway: {}\n", `line 1: unknown key "gatway" in the file: did you mean "gateway"?`},
-		"nothing like it": {"gateway: {zzzzzzzzzz: 1}\n", `unknown key "zzzzzzzzzz" in gateway`},
-		"in a list":       {"gateway:\n  upstreams:\n  - url: a\n    wieght: 2\n", `line 4: unknown key "wieght" in gateway.upstreams[1]: did you mean "weight"?`},
-		"twice":           {"gateway:\n  listen: a\n  listen: b\n", "already defined"},
-		"second document": {"gateway: {}\n---\ngateway: {}\n", "second"},
-		"wrong type":      {"gateway: {limits: {in_flight: many}}\n", "line 1"},
-		"not a mapping":   {"gateway: [1]\n", "line 1: write gateway as"},
-		"size":            {"gateway: {limits: {body: big}}\n", "32MiB"},
-		"alias":           {"gateway: &a {}\nx: *a\n", "line 2"},
-		"not YAML":        {"\tgateway", "cannot start any token"},
+		"unknown key":       {"gateway:\n  listn: a\n", `line 2: unknown key "listn" in gateway: did you mean "listen"?`},
+		"unknown section":   {"gatway: {}\n", `line 1: unknown key "gatway" in the file: did you mean "gateway"?`},
+		"nothing like it":   {"gateway: {zzzzzzzzzz: 1}\n", `unknown key "zzzzzzzzzz" in gateway`},
+		"in a list":         {"gateway:\n  upstreams:\n  - url: a\n    wieght: 2\n", `line 4: unknown key "wieght" in gateway.upstreams[1]: did you mean "weight"?`},
+		"twice":             {"gateway:\n  listen: a\n  listen: b\n", "line 3: gateway.listen stands on line 2 already: keep one"},
+		"second document":   {"gateway: {}\n---\ngateway: {}\n", "second"},
+		"wrong type":        {"gateway: {limits: {in_flight: many}}\n", "line 1"},
+		"not a mapping":     {"gateway: [1]\n", "line 1: write gateway as"},
+		"size":              {"gateway: {limits: {body: big}}\n", "32MiB"},
+		"alias":             {"gateway: &a {}\nx: *a\n", "line 2"},
+		"number for a time": {"detector: {every: 30}\n", "line 1: detector.every: the number has no unit: write a time with its unit, such as 30s"},
+		"words for a time":  {"detector:\n  every: 1 hour\n", "line 2: detector.every: write a time with its unit"},
+		"list for a value":  {"catalog:\n  url: [a]\n", "line 2: catalog.url: write one value, not a list"},
+		"value for a list":  {"taps:\n  files: a\n", "line 2: taps.files: write a list, such as [a, b]"},
+		"list for a map":    {"budget: {plans: [a]}\n", "line 1: budget.plans: write `key: value` lines, not a list"},
+		"word for a bool":   {"archive: {off: perhaps}\n", "line 1: archive.off: write true or false"},
+		"span":              {"archive: {retention: {counts: often}}\n", "line 1: archive.retention.counts: want a span such as 90d"},
+		"interval":          {"stream:\n  sync: often\n", "line 2: stream.sync: write always, or an interval"},
+		"twice in a map":    {"budget:\n  plans:\n    a: {}\n    a: {}\n", "line 4: budget.plans.a stands on line 3 already"},
+		"what it knows":     {"catalog: {qqqqqqqqqqqqqqqqqqqq: 1}\n", "remove it, or write one of connections, password_file, url"},
+		"variable":          {"catalog:\n  url: ${DATABASE}\n", "line 2: catalog.url: variables of the environment are not filled in"},
+		"tab":               {"gateway:\n  listen: a\n\tadmin: {}\n", "line 3: it is indented with a tab: use spaces"},
+		"indentation":       {"gateway:\n  upstreams:\n    - url: a\n   listen: b\n", "line 4: it does not line up with the lines above"},
+		"open quote":        {"gateway:\n  listen: 'a\n", "line 2: a quote is opened there and never closed"},
+		"open bracket":      {"gateway:\n  upstreams: [{url: a}\n  listen: b\n", "line 2: a bracket or brace is opened there"},
+		"two colons":        {"gateway:\n  listen: http: //x\n", "line 2: it is indented further"},
+		"no text":           {"gateway:\n  listen: \xff\n", "line 2: what stands there is not text in UTF-8"},
+		"control character": {"gateway:\n  listen: a\x00\n", "line 2: what stands there is not text"},
+		"not YAML":          {"\tgateway", "line 1: it is indented with a tab: use spaces"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Parse([]byte(c.text))
@@ -49,9 +67,14 @@ func TestParseRefuses(t *testing.T) {
 
 // A secret that was put where a number belongs is not repeated.
 func TestParseQuotesNoValue(t *testing.T) {
-	_, err := Parse([]byte("gateway: {limits: {in_flight: sk-canary-7781}}\n"))
-	if err == nil || strings.Contains(err.Error(), "canary") {
-		t.Fatalf("error %v", err)
+	for _, text := range []string{
+		"gateway: {limits: {in_flight: sk-canary-7781}}\n", "gateway: {limits: {body: sk-canary-7781}}\n", "detector: {every: sk-canary-7781}\n",
+		"archive: {off: sk-canary-7781}\n", "taps: {files: sk-canary-7781}\n", "stream: sk-canary-7781\n", "stream: {tokn: sk-canary-7781}\n",
+		"stream: {sync: sk-canary-7781}\n", "archive: {retention: {counts: sk-canary-7781}}\n", "sign_in: {oidc: sk-canary-7781}\n", "gateway: 'sk-canary-7781\n",
+	} {
+		if _, err := Parse([]byte(text)); err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: error %v", text, err)
+		}
 	}
 }
 

@@ -36,7 +36,9 @@ func (t *Trail) lines(n *yaml.Node, path string) {
 	switch n.Kind {
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			t.lines(n.Content[i+1], under(path, n.Content[i].Value))
+			at := under(path, n.Content[i].Value)
+			t.lines(n.Content[i+1], at)
+			t.from[at] = "line " + strconv.Itoa(n.Content[i].Line) // of the key, where what is below begins on a later one
 		}
 	case yaml.SequenceNode:
 		for i, c := range n.Content {

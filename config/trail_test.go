@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 )
@@ -51,5 +52,51 @@ func TestTrail(t *testing.T) {
 	}
 	if err := NewTrail(nil).Write(&second, again, true); err != nil || second.Len() < first.Len() {
 		t.Error(err, second.String())
+	}
+}
+
+// The line of what an error speaks of stands before it; errors about what is not there have none.
+func TestLocate(t *testing.T) {
+	trail := NewTrail([]byte(`gateway:
+  upstreams:
+    - {url: http://a}
+enforcement:
+  mode: enfroce
+  stages:
+    watch: {measure: observe}
+taps:
+  kafka:
+    brokers: [x]
+    drain: -1s
+notify:
+  sinks:
+    - name: a
+    - name: b
+stream: {replicas: 2}
+`))
+	for text, want := range map[string]string{
+		"gateway: upstreams: upstream1: url must be an address": "line 2: ",
+		"gateway: name a server of models":                      "line 1: ",
+		"taps.kafka: drain must not be negative":                "line 11: ",
+		"taps.kafka: brokers: \"x\" is not host:port":           "line 10: ",
+		"enforcement policy refused: mode \"enfroce\" is":       "line 5: ",
+		"enforcement policy refused: stages.watch: only act":    "line 7: ",
+		"notify: sink 2 \"b\": name exactly one":                "line 15: ",
+		"stream configuration refused: stream.replicas is 1":    "line 16: ",
+		"credentials: tokens 1: give audience":                  "",
+		"no idea":                                               "",
+		"line 3: known already":                                 "",
+	} {
+		if got := trail.Locate(errors.New(text)).Error(); got != want+text {
+			t.Errorf("%s: %s", text, got)
+		}
+	}
+	base := errors.New("gateway: failure must be open")
+	err := trail.Locate(errors.Join(base, nil, errors.Join(errors.New("taps: x"), errors.New("nothing"))))
+	if !errors.Is(err, base) || err.Error() != "line 1: gateway: failure must be open\nline 8: taps: x\nnothing" {
+		t.Error(err)
+	}
+	if trail.Locate(nil) != nil {
+		t.Error("no error has a line")
 	}
 }

@@ -45,26 +45,38 @@ func roleOrder() []string {
 	return []string{string(api.Approver), string(api.Analyst), string(api.Auditor), string(api.Admin), string(api.Viewer)}
 }
 
-func newProvider(o Options, origin *url.URL) (*provider, error) {
-	c := *o.OIDC
+// Check says what is wrong, without asking the provider; nil when nothing is.
+func (c *OIDCConfig) Check() error {
 	u, err := url.Parse(c.Issuer)
 	loopback := err == nil && u.Scheme == "http" && (u.Hostname() == "127.0.0.1" || u.Hostname() == "localhost" || u.Hostname() == "::1")
 	if err != nil || u.Host == "" || u.Scheme != "https" && !loopback {
-		return nil, fmt.Errorf("sign_in.oidc.issuer %q must be an https address", c.Issuer)
+		return fmt.Errorf("sign_in.oidc.issuer %q must be an https address, such as https://id.example.com", c.Issuer)
 	}
 	if c.ClientID == "" {
-		return nil, errors.New("sign_in.oidc.client_id is missing: register this site with the identity provider")
+		return errors.New("sign_in.oidc.client_id is missing: register this site with the identity provider")
 	}
 	for value, role := range c.Roles {
 		if !api.Role(role).Known() {
-			return nil, fmt.Errorf("sign_in.oidc.roles: %s: there is no role %q; there are %v", value, role, api.Roles())
+			return fmt.Errorf("sign_in.oidc.roles: %s: there is no role %q; there are %v", value, role, api.Roles())
 		}
 	}
 	if (c.RoleClaim == "") != (len(c.Roles) == 0) {
-		return nil, errors.New("sign_in.oidc: role_claim and roles belong together: give both or neither")
+		return errors.New("sign_in.oidc: role_claim and roles belong together: give both or neither")
+	}
+	return nil
+}
+
+func newProvider(o Options, origin *url.URL) (*provider, error) {
+	c := *o.OIDC
+	if err := c.Check(); err != nil {
+		return nil, err
 	}
 	name := c.Name
 	if name == "" {
+		u, err := url.Parse(c.Issuer)
+		if err != nil {
+			return nil, fmt.Errorf("sign_in.oidc.issuer: %w", err)
+		}
 		name = u.Host
 	}
 	return &provider{name: name, c: c, http: o.HTTP, back: origin.Scheme + "://" + origin.Host + "/api/v1/session/oidc/callback"}, nil

@@ -18,8 +18,9 @@ import (
 
 // Explain reads and checks the configuration that Run would use, and writes every value in force with its source: a line of the
 // file, the command line, the state directory, or a default. Secrets are masked. What is empty is left out unless all is set. It
-// opens nothing that the configuration names but the judge's policy.
-func Explain(w io.Writer, o Options, all bool) error {
+// opens nothing that the configuration names but the judge's policy, and looks at certificates and files of secrets: doubt is told of what
+// will not do there, which is no error, since the file may be meant for another machine.
+func Explain(w io.Writer, o Options, all bool, doubt func(string)) error {
 	if len(o.Roles) == 0 {
 		o.Roles = Roles()
 	}
@@ -40,14 +41,15 @@ func Explain(w io.Writer, o Options, all bool) error {
 	commandLine(f, &o, trail)
 	Fill(f, o.State)
 	trail.Note(f, "in the state directory")
-	if err := fillAll(f); err != nil {
-		return err
-	}
+	filled := fillAll(f)
 	trail.Note(f, "default")
-	h := &house{o: o, file: f}
+	h := &house{o: o, file: f, text: data}
 	h.o.Log = io.Discard
-	if err := errors.Join(h.check(f), compiles(f)); err != nil {
-		return err
+	if err := errors.Join(filled, h.check(f), compiles(f)); err != nil {
+		return h.located(err)
+	}
+	for _, d := range h.doubts(f, trail, time.Now()) {
+		doubt(d)
 	}
 	return trail.Write(w, f, all)
 }
@@ -80,8 +82,10 @@ func commandLine(f *config.File, o *Options, trail *config.Trail) {
 func fillAll(f *config.File) (err error) {
 	f.Gateway.Fill()
 	f.Archive.Fill()
-	if f.Stream, err = f.Stream.Filled(); err != nil {
-		return err
+	if filled, wrong := f.Stream.Filled(); wrong == nil {
+		f.Stream = filled
+	} else {
+		err = wrong
 	}
 	f.Enforcement = f.Enforcement.Filled()
 	f.Detector.Every = cmp.Or(f.Detector.Every, time.Hour)
@@ -96,7 +100,7 @@ func fillAll(f *config.File) (err error) {
 		f.Budget.Plans = map[string]budget.Plan{}
 	}
 	f.Budget.Plans[budget.Default] = f.Budget.Plans[budget.Default].Filled()
-	return nil
+	return err
 }
 
 // compiles checks what parts check only when they are opened.

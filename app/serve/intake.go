@@ -62,6 +62,9 @@ func (h *house) follow(ctx context.Context, name string, k keeps) {
 			h.log.Info("changed files were read again", "part", name)
 		})
 	}
+	if err := k.Reload(); err != nil { // what changed before the watch began
+		h.log.Warn("changed files are not taken; what was read before stays in use", "part", name, "error", err)
+	}
 }
 
 // beganParts are the parts of health of what was launched.

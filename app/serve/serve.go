@@ -102,6 +102,7 @@ type Addresses struct{ Callers, Admin, API string }
 type house struct {
 	o       Options
 	file    *config.File
+	text    []byte // of the file, as it was read at the start
 	log     *slog.Logger
 	key     [32]byte
 	self    string // this process among others
@@ -171,7 +172,15 @@ func (h *house) load() (*config.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, h.check(f)
+	return f, h.located(h.check(f))
+}
+
+// located puts file and line before each error of a check.
+func (h *house) located(err error) error {
+	if err == nil || len(h.text) == 0 {
+		return err
+	}
+	return fmt.Errorf("%s: %w", h.o.Config, config.NewTrail(h.text).Locate(err))
 }
 
 // read reads without a look at whether it holds together.
@@ -185,6 +194,7 @@ func (h *house) read() (*config.File, error) {
 		if f, err = config.Parse(data); err != nil {
 			return nil, fmt.Errorf("read %s: %w", h.o.Config, err)
 		}
+		h.text = data
 	}
 	Fill(f, h.o.State)
 	if len(h.o.Upstreams) > 0 {
@@ -221,7 +231,10 @@ func (h *house) check(f *config.File) error {
 	if _, err := sanction.New(f.Enforcement); err != nil {
 		errs = append(errs, err)
 	}
-	errs = append(errs, f.Detector.Check(), f.Taps.Check(), f.Notify.Check())
+	errs = append(errs, f.Detector.Check(), f.Taps.Check(), f.Notify.Check(), f.Catalog.Check(), h.addresses(f))
+	if h.runs(RoleAPI) && f.SignIn.OIDC != nil {
+		errs = append(errs, f.SignIn.OIDC.Check())
+	}
 	if !f.Archive.Off {
 		errs = append(errs, f.Archive.Check())
 	}
@@ -353,6 +366,7 @@ func (h *house) takeJudge(ctx context.Context) error {
 
 // start starts everything but the gateway.
 func (h *house) start(ctx context.Context) error {
+	h.followDoubts(ctx, h.text)
 	if h.board != nil {
 		h.work.Go(func() {
 			h.board.Publish(ctx, h.stream, func(err error) bool { return errors.Is(err, stream.ErrOlder) })

@@ -41,9 +41,10 @@ type Options struct {
 // Load reads the configuration and puts what the command line says over it.
 func (o *Options) Load() (*config.File, error) {
 	f := &config.File{}
+	var data []byte
 	if o.Config != "" {
-		data, err := os.ReadFile(o.Config)
-		if err != nil {
+		var err error
+		if data, err = os.ReadFile(o.Config); err != nil {
 			return nil, fmt.Errorf("read the configuration: %w", err)
 		}
 		if f, err = config.Parse(data); err != nil {
@@ -66,7 +67,7 @@ func (o *Options) Load() (*config.File, error) {
 		f.Credentials.Anonymous.Allow, f.Credentials.Anonymous.Plan = true, o.Anonymous
 	}
 	g.Fill()
-	return f, errors.Join(g.Check(), f.Credentials.Check())
+	return f, config.NewTrail(data).Locate(errors.Join(g.Check(), f.Credentials.Check()))
 }
 
 func over(v *string, by string) {

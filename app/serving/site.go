@@ -192,6 +192,7 @@ func (s *site) reload() error {
 	if err != nil {
 		return err
 	}
+	s.watchSecrets(f) // before they are read, so that no change is missed
 	if err := s.gateway.Reload(opt); err != nil {
 		s.forget()
 		s.keys, s.checker, s.forget = keys, checker, forget
@@ -201,7 +202,6 @@ func (s *site) reload() error {
 	if j := s.o.Join; j != nil && j.Reloaded != nil {
 		j.Reloaded(f)
 	}
-	s.watchSecrets(f)
 	if f.Gateway.Verdicts.File != "" {
 		s.readVerdicts(f.Gateway.Verdicts.File)
 	}

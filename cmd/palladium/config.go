@@ -29,8 +29,9 @@ func configCheckCommand() *cobra.Command {
 		Use:   "check [FILE]",
 		Short: "Check a configuration, and print the values in force with the source of each",
 		Long: "Reads FILE as palladium serve does, strictly: keys that are not known are refused with their line and the nearest name. Prints\n" +
-			"as YAML what would be in force, with the line, flag or default that each value comes from; secrets are masked. Nothing is\n" +
-			"opened, and no address is asked. The other flags are those of serve.",
+			"as YAML what would be in force, with the line, flag or default that each value comes from; secrets are masked. No address\n" +
+			"is asked. Certificates and files of secrets are looked at: what is missing, expired or readable by anybody is a warning, as the\n" +
+			"file may be meant for another machine. The other flags are those of serve.",
 		Example: "  palladium config check palladium.yaml\n" +
 			"  palladium config check --all palladium.yaml          empty values too: every key that there is\n" +
 			"  palladium config check --quiet palladium.yaml        errors alone, for hooks and pipelines\n" +
@@ -44,7 +45,12 @@ func configCheckCommand() *cobra.Command {
 				o.Config = args[0]
 			}
 			var out bytes.Buffer
-			if err := serve.Explain(&out, o, all); err != nil || quiet {
+			doubt := func(what string) {
+				if !quiet {
+					fmt.Fprintf(cmd.ErrOrStderr(), "palladium: warning: %s\n", plain(what))
+				}
+			}
+			if err := serve.Explain(&out, o, all, doubt); err != nil || quiet {
 				return err
 			}
 			_, err = fmt.Fprint(cmd.OutOrStdout(), out.String())

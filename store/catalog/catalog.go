@@ -35,6 +35,18 @@ type Config struct {
 	Connections  int    `yaml:"connections"`   // to PostgreSQL, and readers of SQLite; 0: 8
 }
 
+// Check says what is wrong, without a look at the database; nil when nothing is.
+func (c *Config) Check() error {
+	scheme, _, ok := strings.Cut(c.URL, "://")
+	switch {
+	case ok && scheme != "postgres" && scheme != "postgresql" && scheme != "sqlite":
+		return errors.New("catalog: url must be sqlite:FILE, or postgres://USER@HOST/DATABASE")
+	case c.Connections < 0:
+		return errors.New("catalog: connections must not be negative")
+	}
+	return nil
+}
+
 // Store is the catalog. Its methods may be called from several goroutines. All that is said of a method holds too when
 // the Store is bound to a transaction by Update.
 type Store struct {

@@ -1,0 +1,95 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/palladium-guard/palladium/config"
+	"github.com/palladium-guard/palladium/internal/tlsfile"
+)
+
+// doubts says what of a configuration that holds together will not do, or not for long: files that are missing, certificates that
+// have expired or soon will, secrets that anybody on this machine can read, and callers that cannot be known.
+func (h *house) doubts(f *config.File, trail *config.Trail, now time.Time) (out []string) {
+	say := func(path, source, format string, args ...any) {
+		if strings.HasPrefix(source, "line ") {
+			path = source + ": " + path
+		}
+		out = append(out, path+": "+fmt.Sprintf(format, args...))
+	}
+	named := map[string]string{}
+	exposed := ""
+	if h.o.Config != "" {
+		exposed = tlsfile.Exposed(h.o.Config)
+	}
+	trail.Texts(f, func(at, value, source string) { named[at] = value })
+	trail.Texts(f, func(at, value, source string) {
+		if config.Masked(at, value) != value && strings.HasPrefix(source, "line ") && exposed != "" {
+			say(at, source, "the value holds a secret: %s; or keep the secret in a file of its own", exposed)
+		}
+		parent, key := around(at)
+		switch {
+		case key == "certificate":
+			for _, w := range tlsfile.Doubts(value, named[parent+"key"], now) {
+				say(at, source, "%s", w)
+			}
+		case key == "key" && named[parent+"certificate"] != "": // told with the certificate
+		case key == "ca" || key == "client_ca":
+			for _, w := range tlsfile.AuthorityDoubts(value, now) {
+				say(at, source, "%s", w)
+			}
+		case strings.HasSuffix(key, "_file") || slices.Contains([]string{"stream.credentials", "stream.nkey", "archive.s3.credentials"}, at):
+			// The value is not repeated: it may be the secret itself in the place of a file's name.
+			if info, err := os.Stat(value); errors.Is(err, fs.ErrNotExist) {
+				say(at, source, "there is no such file: put the secret into a file that only this program's user can read, and name that file here")
+			} else if err != nil {
+				say(at, source, "the file cannot be looked at: let this program's user read it")
+			} else if info.IsDir() {
+				say(at, source, "it is a folder: name the file in it")
+			} else if w := tlsfile.Exposed(value); w != "" {
+				say(at, source, "%s", w)
+			}
+		}
+	})
+	c := &f.Credentials
+	if h.runs(RoleGateway) && c.Keys == "" && len(c.Tokens)+len(c.Certificates)+len(c.SPIFFE)+len(c.Trusted) == 0 && !c.Anonymous.Allow {
+		out = append(out, "credentials: no way is given in which callers are known, so each is refused: make a file of keys with palladium key create, and name it in credentials.keys or by --keys")
+	}
+	return out
+}
+
+// around splits a path such as taps.otlp.key into taps.otlp. and key, without the place in a list.
+func around(at string) (parent, key string) {
+	i := strings.LastIndexByte(at, '.') + 1
+	key, _, _ = strings.Cut(at[i:], "[")
+	return at[:i], key
+}
+
+// followDoubts logs the doubts now and once a day, as certificates come to their end while the program runs.
+func (h *house) followDoubts(ctx context.Context, data []byte) {
+	trail := config.NewTrail(data)
+	tell := func() {
+		for _, w := range h.doubts(h.file, trail, time.Now()) {
+			h.log.Warn("look at the configuration", "what", w)
+		}
+	}
+	tell()
+	h.work.Go(func() {
+		day := time.NewTicker(24 * time.Hour)
+		defer day.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-day.C:
+				tell()
+			}
+		}
+	})
+}
