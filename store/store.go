@@ -159,6 +159,15 @@ func (d *DB) View(ctx context.Context, do func(tx *DB) error) error {
 	return do(&DB{shared: d.shared, tx: tx})
 }
 
+// guardKey is the key of a guard in a context.
+type guardKey struct{}
+
+// Guarded returns a context under which every writing transaction calls allowed first, and ends with its error: what may be written
+// is asked where it is written, when nobody else writes. The database's news are not guarded.
+func Guarded(ctx context.Context, allowed func(ctx context.Context, tx *DB) error) context.Context {
+	return context.WithValue(ctx, guardKey{}, allowed)
+}
+
 // Update calls do with a DB bound to a writing transaction, and commits when do returns nil. Writers of all processes take
 // turns. do may be called again when the database asks for it, or when the connection was lost before the commit.
 func (d *DB) Update(ctx context.Context, do func(tx *DB) error) error {
@@ -196,8 +205,12 @@ func (d *DB) attempt(ctx context.Context, do func(tx *DB) error, wrote *bool) (a
 	}
 	defer tx.Rollback()
 	id, err := d.form.begun(ctx, tx)
+	bound := &DB{shared: d.shared, tx: tx, wrote: wrote}
+	if allowed, ok := ctx.Value(guardKey{}).(func(context.Context, *DB) error); ok && err == nil {
+		err = allowed(ctx, bound)
+	}
 	if err == nil {
-		err = do(&DB{shared: d.shared, tx: tx, wrote: wrote})
+		err = do(bound)
 	}
 	if err == nil && *wrote {
 		err = d.form.ending(ctx, tx)

@@ -18,6 +18,7 @@ import (
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/app"
 	"github.com/palladium-guard/palladium/store/stream"
+	"github.com/palladium-guard/palladium/store/stream/snapshot"
 	"github.com/palladium-guard/palladium/traffic/judge"
 	"github.com/palladium-guard/palladium/traffic/measure"
 	"github.com/palladium-guard/palladium/traffic/tap/file"
@@ -27,6 +28,8 @@ import (
 type Source interface {
 	Read(ctx context.Context, after stream.Position, h stream.Handler) error
 	Release(ctx context.Context, reader string, upto stream.Position) error
+	// Whole reports whether what was written first is still there.
+	Whole(ctx context.Context) (bool, error)
 }
 
 // Options set up a Detector.
@@ -37,7 +40,10 @@ type Options struct {
 	Without   map[palladium.Family]bool
 	Every     time.Duration // exchange time between two looks; 0 means an hour, as in a scan
 	SaveEvery time.Duration // between two snapshots; 0 is a minute, or more where snapshots take long
-	Log       *slog.Logger
+	// Shared is where detectors of one stream find the state of the one that leads; nil for a detector that is alone. With it the stream
+	// forgets only what a shared state holds, and Share must run while this one leads.
+	Shared *snapshot.Store
+	Log    *slog.Logger
 	// Found is given each report, after each look. It is called on the detector's goroutine, which waits for it. May be nil.
 	Found func(*palladium.Report)
 	// Looked is told when a look began and ended, and what it found, after Found. May be nil.
@@ -79,6 +85,7 @@ type Detector struct {
 	saved  time.Time
 	pause  time.Duration // until the next snapshot
 	grew   bool          // something was taken in since the last snapshot
+	kept   chan kept     // the newest snapshot on disk that Share has not taken yet; holds one
 
 	position atomic.Uint64
 	taken    atomic.Int64
@@ -87,14 +94,16 @@ type Detector struct {
 	lastLook atomic.Int64          // ns that the last look and its report took
 	lastKeep atomic.Int64          // ns that the last snapshot took
 	stopped  atomic.Int64          // ns that all looks, reports and snapshots took since the start
+	reads    atomic.Bool           // the state that it goes on from is in place
 	failed   atomic.Pointer[error] // of the last snapshot
+	unshared atomic.Pointer[error] // of handing on the last snapshot
 	latest   atomic.Pointer[palladium.Report]
 	policy   atomic.Pointer[judge.Policy] // to be put in place; nil once it is
 }
 
 // Open returns a detector with the state that Dir holds. Errors of a state that cannot be used wrap app.ErrState.
 func Open(opt Options) (*Detector, error) {
-	d := &Detector{opt: opt, seen: new(file.Seen), memory: new(stream.Memory), saved: time.Now(), pause: opt.SaveEvery}
+	d := &Detector{opt: opt, seen: new(file.Seen), memory: new(stream.Memory), saved: time.Now(), pause: opt.SaveEvery, kept: make(chan kept, 1)}
 	if d.pause == 0 {
 		d.pause = time.Minute
 	}
@@ -113,7 +122,10 @@ func Open(opt Options) (*Detector, error) {
 		in, err := os.Open(d.path())
 		if err == nil {
 			defer in.Close()
-			return d, d.load(in)
+			if err := d.load(in); err != nil {
+				return nil, fmt.Errorf("read %s: %w", d.path(), err)
+			}
+			return d, d.offer()
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("read the detector's state: %w", err)
@@ -129,26 +141,27 @@ func (d *Detector) prepare() (*app.Detector, error) {
 
 func (d *Detector) path() string { return filepath.Join(d.opt.Dir, stateName) }
 
+// load puts a snapshot in the place of the state. After an error the state is as it was.
 func (d *Detector) load(in io.Reader) error {
-	want := d.book
-	det, seen, err := app.ReadSnapshot(in, &d.book, func() (*app.Detector, error) {
+	next, memory := book{}, new(stream.Memory)
+	det, seen, err := app.ReadSnapshot(in, &next, func() (*app.Detector, error) {
 		switch {
-		case d.book.KeyCheck != want.KeyCheck:
+		case next.KeyCheck != d.book.KeyCheck:
 			return nil, fmt.Errorf("%w: it was made with another measuring key: restore the two together", app.ErrState)
-		case !slices.Equal(d.book.Without, want.Without):
-			return nil, fmt.Errorf("%w: it was made without the families %v, this run is without %v: use the same, or another folder", app.ErrState, d.book.Without, want.Without)
-		case d.book.Every != want.Every:
+		case !slices.Equal(next.Without, d.book.Without):
+			return nil, fmt.Errorf("%w: it was made without the families %v, this run is without %v: use the same, or another folder", app.ErrState, next.Without, d.book.Without)
+		case next.Every != d.book.Every:
 			return nil, fmt.Errorf("%w: it was made with another time between looks: use the same, or another folder", app.ErrState)
 		}
 		return d.prepare()
 	})
 	if err != nil {
-		return fmt.Errorf("read %s: %w", d.path(), err)
+		return err
 	}
-	if err := d.memory.UnmarshalBinary(d.book.Memory); err != nil {
-		return fmt.Errorf("read %s: %w: %w", d.path(), app.ErrState, err)
+	if err := memory.UnmarshalBinary(next.Memory); err != nil {
+		return fmt.Errorf("%w: %w", app.ErrState, err)
 	}
-	d.det, d.seen = det, seen
+	d.det, d.seen, d.book, d.memory = det, seen, next, memory
 	d.det.Resume(d.book.Clock)
 	d.position.Store(uint64(d.book.Position))
 	d.taken.Store(d.book.Taken)
@@ -158,12 +171,15 @@ func (d *Detector) load(in io.Reader) error {
 
 // Run reads the stream until ctx ends, and then keeps the state once more. It returns nil after an orderly end.
 func (d *Detector) Run(ctx context.Context, from Source) error {
-	// What this reader has not had yet must stay in the stream, whatever others release.
-	if err := from.Release(ctx, reader, d.book.Position); err != nil && ctx.Err() == nil {
-		d.opt.Log.Warn("the stream does not know yet what the detector still needs", "error", err)
+	err := d.begin(ctx, from)
+	d.reads.Store(err == nil)
+	for err == nil {
+		err = from.Read(ctx, d.book.Position, &intake{d: d, ctx: ctx, from: from})
+		if errors.Is(err, stream.ErrGap) && d.adopt(ctx) {
+			err = nil
+		}
 	}
-	err := from.Read(ctx, d.book.Position, &intake{d: d, ctx: ctx, from: from})
-	if err != nil && ctx.Err() != nil {
+	if ctx.Err() != nil {
 		err = nil
 	}
 	if d.grew {
@@ -293,6 +309,9 @@ func (d *Detector) keep(ctx context.Context, from Source) error {
 	if d.opt.Kept != nil {
 		d.opt.Kept(d.book.Position)
 	}
+	if d.opt.Shared != nil { // the stream forgets what is shared
+		return d.offer()
+	}
 	if err := from.Release(ctx, reader, d.book.Position); err != nil && ctx.Err() == nil {
 		d.opt.Log.Warn("the stream cannot forget what is kept; it grows until it can", "error", err)
 	}
@@ -313,7 +332,7 @@ type Figures struct {
 	Position stream.Position
 	Taken    int64 // observations taken in since the state was begun
 	Twice    int64 // observations left out since they were known
-	Err      error // why the last snapshot failed; nil otherwise
+	Err      error // why the last snapshot was not kept, or not handed on; nil otherwise
 
 	// Delay is the age of the oldest observation that is in the stream and not taken in; 0 while none waits. It grows while
 	// the detector looks, presents what it found and keeps its state.
@@ -332,11 +351,16 @@ func (d *Detector) Figures() Figures {
 	if at := d.waits.Load(); at != 0 {
 		f.Delay = max(time.Since(time.Unix(0, at)), 0)
 	}
-	if err := d.failed.Load(); err != nil {
-		f.Err = *err
+	for _, p := range []*atomic.Pointer[error]{&d.unshared, &d.failed} {
+		if err := p.Load(); err != nil {
+			f.Err = *err
+		}
 	}
 	return f
 }
+
+// Ready reports whether Run has begun to read the stream.
+func (d *Detector) Ready() bool { return d.reads.Load() }
 
 // Latest returns the report of the last look; nil before the first since the start.
 func (d *Detector) Latest() *palladium.Report { return d.latest.Load() }

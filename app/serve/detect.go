@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 	"github.com/palladium-guard/palladium/app"
 	"github.com/palladium-guard/palladium/app/live"
 	"github.com/palladium-guard/palladium/app/telemetry"
+	"github.com/palladium-guard/palladium/store/catalog"
+	"github.com/palladium-guard/palladium/store/stream/snapshot"
 )
 
 // leaseTime is how long the leading detector's word holds without being renewed: another takes over after that.
@@ -43,6 +46,9 @@ func (h *house) detect(ctx context.Context) error {
 			found <- r
 		},
 	}
+	if h.shared() {
+		opt.Shared = snapshot.New(h.stream)
+	}
 	if h.o.Traces != nil {
 		opt.Looked = h.looked
 	}
@@ -65,28 +71,69 @@ func (h *house) detect(ctx context.Context) error {
 		}
 	})
 	h.work.Go(func() {
-		for ctx.Err() == nil {
+		for h.caughtUp(ctx) {
 			err := h.stream.Lead(ctx, detectorLease, h.self, leaseTime, func(ctx context.Context) error {
 				leading.Store(true)
 				defer leading.Store(false)
-				h.log.Info("this detector decides")
-				h.carryOut(ctx, found)
-				return nil
+				return h.lead(ctx, found)
 			})
 			if err != nil && ctx.Err() == nil {
-				h.log.Warn("the detector's lease is lost; another may decide meanwhile", "error", err)
-				select {
-				case <-ctx.Done():
-				case <-time.After(time.Second):
-				}
+				h.log.Warn("this detector decides no more; another may meanwhile", "error", err)
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
 			}
 		}
 	})
 	return nil
 }
 
-// carryOut carries out policy on what is found, for as long as this detector leads.
-func (h *house) carryOut(ctx context.Context, found <-chan *palladium.Report) {
+// near is how many batches a detector may be behind that decides: less than a second of traffic.
+const near = 64
+
+// caughtUp waits until the detector has taken in what the stream holds: one that is behind would undo what was decided on what it has
+// not seen yet. False: ctx has ended.
+func (h *house) caughtUp(ctx context.Context) bool {
+	said := false
+	for {
+		n, err := h.stream.Behind(ctx, h.det.Figures().Position)
+		if err == nil && n <= near && h.det.Ready() {
+			return true
+		}
+		if err == nil && !said && n > near {
+			said = true
+			h.log.Info("this detector decides once it has taken in what waits in the stream", "batches", n)
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+}
+
+// lead decides for as long as ctx holds. From when the catalog knows that this detector leads, what one that led before still has to
+// write is refused there, also where that was stopped and wakes after its lease.
+func (h *house) lead(ctx context.Context, found <-chan *palladium.Report) error {
+	if n, err := h.stream.Behind(ctx, h.det.Figures().Position); err != nil || n > near { // it was stopped for a while
+		return errors.Join(err, fmt.Errorf("it is %d batches behind", n))
+	}
+	fenced, err := h.cat.Lead(ctx, detectorLease)
+	if err != nil {
+		return err
+	}
+	h.log.Info("this detector decides")
+	var work sync.WaitGroup
+	defer work.Wait()
+	ctx, stop := context.WithCancel(fenced)
+	defer stop()
+	work.Go(func() { h.det.Share(ctx, source{h.stream}) })
+	return h.carryOut(ctx, found)
+}
+
+// carryOut carries out policy on what is found, for as long as this detector leads. It returns why it does not lead any more.
+func (h *house) carryOut(ctx context.Context, found <-chan *palladium.Report) error {
 	actor := live.NewActor(h.board)
 	again := time.NewTicker(actEvery)
 	defer again.Stop()
@@ -95,6 +142,8 @@ func (h *house) carryOut(ctx context.Context, found <-chan *palladium.Report) {
 		if r != nil {
 			acted, err := actor.Act(ctx, r)
 			switch {
+			case errors.Is(err, catalog.ErrFenced):
+				return err
 			case err != nil && ctx.Err() == nil:
 				h.log.Error("policy is not carried out; it is tried again", "error", err)
 			case err == nil:
@@ -103,7 +152,7 @@ func (h *house) carryOut(ctx context.Context, found <-chan *palladium.Report) {
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case r = <-found:
 		case <-again.C:
 			r = h.det.Latest()

@@ -101,7 +101,9 @@ catalog: {url: "%SQL"}
 archive: {off: true}
 ledger: {off: true}
 api: {listen: "%API"}
-enforcement: {mode: enforce, approval: [step-up]}
+enforcement:
+  mode: enforce
+  approval: [step-up]
 ` + more)
 	return f
 }
@@ -408,7 +410,7 @@ func (f *fleet) decisionsArrive(n int) {
 func (f *fleet) verdictEnds() {
 	t := f.t
 	t.Helper()
-	holds := 4 * time.Second
+	holds := 3 * time.Second
 	in := draft(palladium.MeasureSuspend, holds, nil)
 	begun := time.Now()
 	f.analyst.want("/campaigns/c-decided/decisions", in, 201)

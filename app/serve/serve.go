@@ -462,9 +462,12 @@ func (h *house) gateway(ctx, inner context.Context) error {
 	return err
 }
 
+// shared reports whether other processes can be at the same stream.
+func (h *house) shared() bool { return h.file.Stream.URL != "" || h.file.Stream.Cluster.Name != "" }
+
 // lease is what gateways share their caps by; nil where the stream is this process's own, and no other gateway can be.
 func (h *house) lease() budget.Lease {
-	if h.file.Stream.URL == "" && h.file.Stream.Cluster.Name == "" {
+	if !h.shared() {
 		return nil
 	}
 	return budget.NewLease(h.stream.Lease(), func(err error) bool { return errors.Is(err, stream.ErrChanged) })

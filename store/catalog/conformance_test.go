@@ -65,7 +65,7 @@ func conforms(t *testing.T, url string) {
 		test func(*testing.T, *catalog.Store)
 	}{
 		{"accounts", accounts}, {"campaigns", campaigns}, {"revisions", revisions}, {"transactions", transactions},
-		{"deliveries", deliveries}, {"writers", writers}, {"totals", totals}, {"concerns", concerns},
+		{"deliveries", deliveries}, {"writers", writers}, {"totals", totals}, {"concerns", concerns}, {"leaders", leaders},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, s) })
 	}
@@ -320,5 +320,32 @@ func concerns(t *testing.T, s *catalog.Store) {
 	}
 	if list, _, err := s.ListEvents(ctx, catalog.EventQuery{Subject: "campaign:of-c"}); err != nil || len(list) != 4 {
 		t.Errorf("%d events in the history of the campaign, not 4: %v", len(list), err)
+	}
+}
+
+// Who led before another writes nothing any more, in whatever it had begun; what is not led is not touched.
+func leaders(t *testing.T, s *catalog.Store) {
+	ctx := context.Background()
+	put := func(ctx context.Context, id string) error {
+		return s.PutAccounts(ctx, []catalog.Account{{ID: id}})
+	}
+	first, err := s.Lead(ctx, "detector")
+	check(t, err)
+	check(t, put(first, "led-1"))
+	err = s.Update(first, func(tx *catalog.Store) error { return tx.PutAccounts(first, []catalog.Account{{ID: "led-2"}}) })
+	check(t, err)
+	other, err := s.Lead(ctx, "another")
+	check(t, err)
+	check(t, put(first, "led-3"))
+	second, err := s.Lead(ctx, "detector")
+	check(t, err)
+	if err := put(first, "led-4"); !errors.Is(err, catalog.ErrFenced) {
+		t.Errorf("%v", err)
+	}
+	if _, err := s.GetAccount(ctx, "led-4"); !errors.Is(err, catalog.ErrNotFound) {
+		t.Errorf("it is there: %v", err)
+	}
+	for _, ctx := range []context.Context{second, other, ctx} {
+		check(t, put(ctx, "led-5"))
 	}
 }

@@ -286,3 +286,13 @@ func (s *Stream) Last(ctx context.Context) (Position, error) {
 	}
 	return Position(st.LastSeq), nil
 }
+
+// Behind returns how many batches the stream holds after a position.
+func (s *Stream) Behind(ctx context.Context, at Position) (uint64, error) {
+	str, err := s.js.Stream(ctx, s.streamName())
+	if err != nil {
+		return 0, fmt.Errorf("look at the stream: %w", err)
+	}
+	st := str.CachedInfo().State
+	return min(st.Msgs, st.LastSeq-min(st.LastSeq, uint64(at))), nil
+}

@@ -205,6 +205,22 @@ func (s *Stream) streamName() string      { return s.config.Name + "-observation
 func (s *Stream) subject() string         { return s.config.Name + ".observations" }
 func (s *Stream) bucket(of string) string { return s.config.Name + "-" + of }
 
+// Servers gives what a package below this one needs to keep more on the same servers: the installation's name, and of how many
+// replicas what it makes shall be.
+func (s *Stream) Servers() (js jetstream.JetStream, name string, replicas int) {
+	return s.js, s.config.Name, s.config.copies()
+}
+
+// Whole reports whether the stream still holds its first observation, so that who reads it from its beginning misses nothing.
+func (s *Stream) Whole(ctx context.Context) (bool, error) {
+	str, err := s.js.Stream(ctx, s.streamName())
+	if err != nil {
+		return false, fmt.Errorf("look at the stream: %w", err)
+	}
+	info := str.CachedInfo()
+	return info.State.FirstSeq <= max(1, info.Config.FirstSeq), nil
+}
+
 // ticks that a stream made anew begins at, a second: more than batches can come in, so that positions in an earlier stream
 // of the same name lie before it.
 const ticks = 1 << 20
