@@ -122,6 +122,15 @@ func TestLine(t *testing.T) {
 	if got := line(&e, false); strings.Contains(got, "account:a") {
 		t.Errorf("%q", got)
 	}
+	if strings.Contains(got, `"campaign"`) {
+		t.Errorf("a campaign of no event: %q", got)
+	}
+	of := catalog.Event{Seq: 4, Kind: "appeal.made", Subject: "appeal:p", Refs: []string{"account:a", "campaign:c1"}}
+	for _, sees := range []bool{true, false} {
+		if got := line(&of, sees); !strings.Contains(got, `"campaign":"c1"`) || strings.Contains(got, "account:a") != sees {
+			t.Errorf("%q", got)
+		}
+	}
 	e.Kind = "x\nid: 9"
 	if line(&e, true) != "" {
 		t.Error("a kind with a line break was sent")

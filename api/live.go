@@ -140,13 +140,16 @@ func (s *Server) follow(w http.ResponseWriter, q *Request, after int64) {
 	}
 }
 
-// line writes an event; "" for those of no interest to a console: who read what.
+// line writes an event, with the campaign that it concerns; "" for those of no interest to a console: who read what.
 // Those who may not see accounts do not learn which one it is about.
 func line(e *catalog.Event, accounts bool) string {
 	if strings.HasPrefix(e.Kind, "read.") {
 		return ""
 	}
-	shown := *e
+	shown := struct {
+		catalog.Event
+		Campaign string `json:"campaign,omitempty"`
+	}{*e, catalog.CampaignOf(e)}
 	shown.Data = nil
 	if !accounts {
 		shown.Refs = nil

@@ -230,6 +230,7 @@ func TestLive(t *testing.T) {
 	if got = next(); !strings.Contains(got, "event: case.opened") {
 		t.Errorf("%s", got)
 	}
+	tellsOfCampaigns(r, next)
 	// Who comes again misses nothing.
 	again, end2 := listen(r.users[api.Analyst].with("Last-Event-ID", fmt.Sprint(last)), "")
 	defer end2()
@@ -241,6 +242,47 @@ func TestLive(t *testing.T) {
 		defer end()
 	}
 	r.users[api.Auditor].refused("GET", "/events", nil, "too_many")
+}
+
+// tellsOfCampaigns goes through what people do about a campaign: each event names it, to those as well who see no account.
+func tellsOfCampaigns(r *rig, next func() string) {
+	t, analyst, approver := r.t, r.users[api.Analyst], r.users[api.Approver]
+	t.Helper()
+	until := func(kind, campaign string) {
+		t.Helper()
+		for {
+			got := next()
+			if !strings.Contains(got, `"campaign":"`+campaign+`"`) || strings.Contains(got, "acct-") {
+				t.Errorf("not of %s alone: %s", campaign, got)
+			}
+			if strings.Contains(got, "event: "+kind+"\n") {
+				return
+			}
+		}
+	}
+	one := account("c-one", 3)
+	made := analyst.want("POST", "/campaigns/c-one/decisions", draft(map[string]any{"accounts": []string{one, account("c-one", 4)}}), 201)
+	until("decision.asked", "c-one")
+	r.appeal(analyst.want("GET", "/notices?account="+one, nil, 200).str("items", 0, "appeal_ref"), "I am one person.")
+	until("appeal.made", "c-one")
+	appeal := approver.want("GET", "/appeals?account="+one, nil, 200).str("items", 0, "id")
+	approver.want("POST", "/appeals/"+appeal+"/review", map[string]any{}, 200)
+	until("appeal.taken_up", "c-one")
+	approver.want("POST", "/appeals/"+appeal+"/decide", map[string]any{"outcome": "overturned", "scope": "account", "reply": "It was a mistake."}, 200)
+	until("appeal.decided", "c-one")
+	asked := analyst.want("POST", "/campaigns/c-two/decisions", draft(map[string]any{"measure": "suspend", "tokens": nil}), 201)
+	until("decision.asked", "c-two")
+	approver.want("POST", "/approvals/"+asked.str("approval")+"/approve", map[string]any{"comment": "seen"}, 200)
+	until("approval.approve_asked", "c-two")
+	analyst.want("POST", "/decisions/"+made.str("id")+"/undo", map[string]any{"reason": "mistake"}, 200)
+	until("decision.undo_asked", "c-one")
+	c := analyst.want("POST", "/cases", map[string]any{"campaign": "c-two"}, 201)
+	until("case.opened", "c-two")
+	analyst.want("POST", "/cases/"+c.str("case", "id")+"/notes", map[string]any{"text": "asked"}, 201)
+	until("case.noted", "c-two")
+	if h := analyst.want("GET", "/campaigns/c-one/events?limit=500", nil, 200); !strings.Contains(string(h.body), "appeal.taken_up") {
+		t.Errorf("the history of the campaign lacks the appeal: %s", h.body)
+	}
 }
 
 // What the API does is counted, without a word of who asks.

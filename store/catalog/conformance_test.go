@@ -65,7 +65,7 @@ func conforms(t *testing.T, url string) {
 		test func(*testing.T, *catalog.Store)
 	}{
 		{"accounts", accounts}, {"campaigns", campaigns}, {"revisions", revisions}, {"transactions", transactions},
-		{"deliveries", deliveries}, {"writers", writers}, {"totals", totals},
+		{"deliveries", deliveries}, {"writers", writers}, {"totals", totals}, {"concerns", concerns},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, s) })
 	}
@@ -288,5 +288,37 @@ func totals(t *testing.T, s *catalog.Store) {
 		if got := fmt.Sprintf("%s %d", name[:len(name)-2], n); got != name {
 			t.Errorf("%s, not %s", got, name)
 		}
+	}
+}
+
+// An event that is about what belongs to a campaign stands in the campaign's history.
+func concerns(t *testing.T, s *catalog.Store) {
+	ctx := context.Background()
+	_, err := s.PutDecision(ctx, catalog.Decision{ID: "of-d", Campaign: "of-c", Measure: palladium.MeasureObserve, Reason: "r", By: "u", At: at(1), Expires: at(9), State: catalog.StateEnforced})
+	check(t, err)
+	_, err = s.PutApproval(ctx, catalog.Approval{ID: "of-a", Kind: "decision", Subject: "decision:of-d", RequestedBy: "u", At: at(1), Expires: at(9), State: catalog.ApprovalOpen})
+	check(t, err)
+	_, err = s.PutAppeal(ctx, catalog.Appeal{ID: "of-p", Ref: "of-p", Account: "a", Decision: "of-d", At: at(1), Due: at(3), State: catalog.AppealUpheld})
+	check(t, err)
+	_, err = s.PutCase(ctx, catalog.Case{ID: "of-k", Campaign: "of-c", State: catalog.WorkNew, Opened: at(1)})
+	check(t, err)
+	for _, c := range []struct{ kind, subject, ref, campaign string }{
+		{"decision.released", "decision:of-d", "", "of-c"}, {"approval.approve_asked", "approval:of-a", "", "of-c"}, {"appeal.taken_up", "appeal:of-p", "account:a", "of-c"},
+		{"case.noted", "case:of-k", "", "of-c"}, {"decision.made", "decision:of-d", "campaign:other", "other"}, {"campaign.changed", "campaign:of-e", "", "of-e"},
+		{"decision.made", "decision:nowhere", "", ""}, {"read.getDecision", "decision:of-d", "", ""}, {"policy.activated", "policy:of-d", "", ""},
+	} {
+		e := &catalog.Event{At: at(2), Actor: "u", Kind: c.kind, Subject: c.subject, LedgerIndex: -1}
+		if c.ref != "" {
+			e.Refs = []string{c.ref}
+		}
+		check(t, s.Append(ctx, e))
+		last, err := s.EventsAfter(ctx, e.Seq-1, 1)
+		check(t, err)
+		if got := catalog.CampaignOf(&last[0]); got != c.campaign {
+			t.Errorf("%s of %s concerns %q, not %q", c.kind, c.subject, got, c.campaign)
+		}
+	}
+	if list, _, err := s.ListEvents(ctx, catalog.EventQuery{Subject: "campaign:of-c"}); err != nil || len(list) != 4 {
+		t.Errorf("%d events in the history of the campaign, not 4: %v", len(list), err)
 	}
 }

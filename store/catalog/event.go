@@ -2,13 +2,16 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/palladium-guard/palladium/store"
 )
 
-// Append stores events in one transaction and sets their Seq.
+// Append stores events in one transaction and sets their Seq. An event about a decision, an approval, a verdict, an appeal or a case
+// stands in the history of the campaign that it concerns too: where its Refs do not name the campaign, they do afterwards.
 func (s *Store) Append(ctx context.Context, events ...*Event) error {
 	if len(events) == 0 {
 		return nil
@@ -21,6 +24,9 @@ func (s *Store) Append(ctx context.Context, events ...*Event) error {
 		rows, refs := make([]Event, len(events)), []eventRef{}
 		for i, e := range events {
 			e.Seq = last - int64(len(events)-1-i)
+			if err := concern(ctx, tx, e); err != nil {
+				return err
+			}
 			rows[i] = *e
 			subjects := append([]string{e.Subject}, e.Refs...)
 			for j, subject := range subjects {
@@ -38,6 +44,46 @@ func (s *Store) Append(ctx context.Context, events ...*Event) error {
 		}}
 		return t.Insert(ctx, tx, refs...)
 	})
+}
+
+// concern adds the campaign to the Refs of an event, unless it is there, or the event tells of no change.
+func concern(ctx context.Context, tx *store.DB, e *Event) error {
+	if CampaignOf(e) != "" || strings.HasPrefix(e.Kind, "read.") {
+		return nil
+	}
+	for _, subject := range append([]string{e.Subject}, e.Refs...) {
+		kind, id, _ := strings.Cut(subject, ":")
+		query := map[string]string{
+			"decision": "SELECT campaign FROM decisions WHERE id = ?",
+			"verdict":  "SELECT campaign FROM verdicts WHERE id = ?",
+			"case":     "SELECT campaign FROM cases WHERE id = ?",
+			"appeal":   "SELECT campaign FROM decisions WHERE id = (SELECT decision FROM appeals WHERE id = ?)",
+			"approval": "SELECT campaign FROM decisions WHERE id = (SELECT substr(subject, 10) FROM approvals WHERE id = ? AND subject LIKE 'decision:%')",
+		}[kind]
+		if query == "" {
+			continue
+		}
+		var campaign string
+		err := tx.Row(ctx, query, []any{id}, &campaign)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if campaign != "" {
+			e.Refs = append(slices.Clip(e.Refs), "campaign:"+campaign)
+			return nil
+		}
+	}
+	return nil
+}
+
+// CampaignOf gives the campaign that an event concerns, "" for none.
+func CampaignOf(e *Event) string {
+	for _, subject := range append([]string{e.Subject}, e.Refs...) {
+		if id, ok := strings.CutPrefix(subject, "campaign:"); ok {
+			return id
+		}
+	}
+	return ""
 }
 
 // EventsAfter gives up to limit events after seq, oldest first. What it has not given when it returns will have a larger Seq.

@@ -29,7 +29,9 @@ function fill(w) {
     artifacts: artifacts(now), fail: null, slow: 0,
   };
   s.event = (kind, subject, actor, data = null, index = -1, at = Date.now()) => {
-    const e = { seq: ++s.seq, at: iso(at), actor, kind, subject, data, ledger_index: index };
+    const [noun, id] = subject.split(":");
+    const of = { campaign: () => id, decision: () => s.decisions.find((x) => x.id === id)?.campaign, case: () => s.cases.find((x) => x.id === id)?.campaign, appeal: () => s.decisions.find((x) => x.id === s.appeals.find((y) => y.id === id)?.decision)?.campaign, approval: () => s.decisions.find((x) => x.approval === id)?.campaign }[noun]?.();
+    const e = { seq: ++s.seq, at: iso(at), actor, kind, subject, data, ledger_index: index, ...(of ? { campaign: of } : {}) };
     s.events.push(e);
     for (const c of s.streams) c.write(`id: ${e.seq}\nevent: ${kind}\ndata: ${JSON.stringify({ ...e, data: null })}\n\n`);
     return e;

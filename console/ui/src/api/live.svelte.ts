@@ -5,7 +5,7 @@ import { Reader } from "./stream";
 /** The first part of an event's kind, and which objects of the API may have changed by it. */
 const touches: Record<string, string[]> = {
   campaign: ["campaigns", "linked"],
-  decision: ["decisions", "verdicts", "campaigns", "accounts", "approvals", "system"],
+  decision: ["decisions", "verdicts", "campaigns", "accounts", "approvals", "notices", "system"],
   verdict: ["decisions", "verdicts", "campaigns", "accounts"],
   approval: ["approvals", "decisions", "campaigns", "policies"],
   appeal: ["appeals", "accounts", "campaigns", "system"],
@@ -110,7 +110,7 @@ class Live {
     if (typeof e?.kind !== "string" || e.kind.startsWith("read.")) return;
     this.last = e;
     for (const f of this.#listeners) f(e);
-    for (const path of this.#watched.keys()) if (concerns(e.kind, [e.subject ?? "", ...(e.refs ?? [])], path)) this.#reload(path, quiet);
+    for (const path of this.#watched.keys()) if (concerns(e.kind, subjects(e), path)) this.#reload(path, quiet);
   }
 
   #reload(path: string, gap: number): void {
@@ -127,15 +127,24 @@ class Live {
   }
 }
 
+/** What an event is about: its subject, further ones where the reader may see them, and the campaign that it concerns. */
+export function subjects(e: Event): string[] {
+  return [e.subject ?? "", ...(e.refs ?? []), ...(e.campaign ? ["campaign:" + e.campaign] : [])];
+}
+
 /** Whether an event of a kind about subjects may change what a path of the API gives. */
 export function concerns(kind: string, subjects: string[], path: string): boolean {
   const [noun = ""] = kind.split(".");
-  const [collection = "", id] = path.replace(/\?.*$/, "").split("/").filter(Boolean).map(decodeURIComponent);
+  const [where = "", query] = path.split("?");
+  const [collection = "", id] = where.split("/").filter(Boolean).map(decodeURIComponent);
   if (!touches[noun]?.includes(collection)) return false;
-  if (id === undefined) return true;
-  // A subject of the collection's own kind says which one of it; without such a subject any may be meant.
-  const own = subjects.filter((s) => s.slice(0, s.indexOf(":")) + "s" === collection);
-  return own.length === 0 || own.some((s) => s.slice(s.indexOf(":") + 1) === id);
+  // A subject of a kind says which one of it; without such a subject any may be meant.
+  const about = (kind: string, id: string | null | undefined) => {
+    const own = id ? subjects.filter((s) => s.startsWith(kind + ":")) : [];
+    return own.length === 0 || own.includes(kind + ":" + id);
+  };
+  const asked = new URLSearchParams(query);
+  return about(collection.replace(/ies$/, "y").replace(/s$/, ""), id) && ["campaign", "decision"].every((name) => about(name, asked.get(name)));
 }
 
 export const live = new Live();

@@ -1337,7 +1337,7 @@ export interface paths {
         /**
          * Live change as server-sent events
          * @description Each has `id` (the sequence number), `event` (the kind) and `data` (an Event with empty `data`: what changed is fetched where it
-         *     is allowed). Begins after `after`, or `Last-Event-ID`, or now. A comment line comes every 15 seconds. The stream ends with the session.
+         *     is allowed). Its `campaign` is the one that it concerns, also where it is about a decision, an approval, a verdict, an appeal or a case. Begins after `after`, or `Last-Event-ID`, or now. A comment line comes every 15 seconds. The stream ends with the session.
          */
         get: operations["streamEvents"];
         put?: never;
@@ -2349,6 +2349,8 @@ export interface components {
         Event: {
             /** @description Further subjects in whose history it stands */
             refs?: string[];
+            /** @description Id of the campaign that it concerns; in the stream alone */
+            campaign?: string;
             seq: number;
             at: components["schemas"]["Time"];
             /** @description User id, policy:REVISION, token:ID or system */

@@ -1,1 +1,0 @@
-import{ft as e,gt as t,st as n,un as r}from"./base-BR6DLml-.js";e.listen(),t.listen(),r(n,{target:document.getElementById(`app`)});
