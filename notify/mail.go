@@ -39,12 +39,15 @@ func newMail(t *target, password, site string) (sender, error) {
 	dial := dialer(allow, t.timeout)
 	m := &mail{c: c, host: host, site: site}
 	m.opts = []gomail.Option{gomail.WithPort(number), gomail.WithTimeout(t.timeout), gomail.WithTLSConfig(conf)}
-	connect := gomail.DialContextFunc(dial.DialContext)
+	// The library joins host and port without brackets around an address of version 6: what was configured is dialled.
+	connect := gomail.DialContextFunc(func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return dial.DialContext(ctx, network, c.Server)
+	})
 	switch c.Security {
 	case "tls":
 		m.opts = append(m.opts, gomail.WithSSL())
-		connect = func(ctx context.Context, network, at string) (net.Conn, error) {
-			conn, err := dial.DialContext(ctx, network, at)
+		connect = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			conn, err := dial.DialContext(ctx, network, c.Server)
 			if err != nil {
 				return nil, err
 			}

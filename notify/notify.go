@@ -29,11 +29,15 @@ type Options struct {
 	Log     *slog.Logger
 }
 
-// Notifier brings events to sinks. Several processes may run one on the same catalog.
+// Notifier brings events to sinks. Several processes may run one on the same catalog. Without a sink it tells nobody, and notes how
+// far events have come, so that a sink that is added later is not told of what was before.
 type Notifier struct {
-	o    Options
-	tos  []*worker
+	o    Options // all but Config, which is the workers' and changes
 	pace pace
+
+	mu    sync.Mutex // guards what follows
+	tos   []*worker
+	start func(*worker) // while it runs
 }
 
 // pace is how long things wait.
@@ -44,13 +48,20 @@ type pace struct {
 	grace       time.Duration // that an attempt has left when the process is told to end
 }
 
-// worker sends to one sink, one message after the other.
+// worker sends to one sink, one message after the other, until stop is called.
 type worker struct {
 	*target
-	kick chan struct{}
+	giveUp time.Duration
+	kick   chan struct{}
+	stop   func() // nil: it does not run
+	*tally
+}
 
+// tally is how a sink does. It outlives the worker when the configuration changes.
+type tally struct {
 	mu      sync.Mutex // guards what follows
 	sent    int64
+	retried int64
 	failed  int64
 	dead    int64
 	failing time.Time // since when; zero: the last attempt went well
@@ -64,29 +75,65 @@ const markName = "notify"
 
 // Open checks the configuration, reads the files that it names, and returns a notifier that tells nothing until it runs.
 func Open(o Options) (*Notifier, error) {
-	if err := o.Config.Check(); err != nil {
-		return nil, err
-	}
-	if o.Config.GiveUp == 0 {
-		o.Config.GiveUp = 24 * time.Hour
-	}
 	if o.Site == "" {
 		o.Site = "Palladium"
 	}
 	n := &Notifier{o: o, pace: pace{first: 5 * time.Second, most: time.Hour, idle: 5 * time.Second, mark: 20 * time.Second, grace: 5 * time.Second}}
-	for i := range o.Config.Sinks {
-		t, err := open(&o.Config.Sinks[i], o.Site)
-		if err != nil {
-			return nil, err
-		}
-		n.tos = append(n.tos, &worker{target: t, kick: make(chan struct{}, 1)})
+	if err := n.Take(o.Config); err != nil {
+		return nil, err
 	}
 	return n, nil
 }
 
+// Take puts another configuration in force, whole or not at all, and reads the files that it names anew. What is on its way to a sink
+// stays on its way under the sink's name. A sink that is new is told of what happens from then on; one that is gone is told nothing
+// more, and what it was not told waits in the catalog until a sink of its name is there again.
+func (n *Notifier) Take(c Config) error {
+	if err := c.Check(); err != nil {
+		return err
+	}
+	if c.GiveUp == 0 {
+		c.GiveUp = 24 * time.Hour
+	}
+	var tos []*worker
+	for i := range c.Sinks {
+		t, err := open(&c.Sinks[i], n.o.Site)
+		if err != nil {
+			return err
+		}
+		tos = append(tos, &worker{target: t, giveUp: c.GiveUp, kick: make(chan struct{}, 1), tally: &tally{}})
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, was := range n.tos {
+		if was.stop != nil {
+			was.stop() // an attempt under way ends in order; leases keep the worker that follows from what it holds
+		}
+		for _, w := range tos {
+			if w.sink.Name == was.sink.Name {
+				w.tally = was.tally
+			}
+		}
+	}
+	n.tos = tos
+	if n.start != nil {
+		for _, w := range tos {
+			n.start(w)
+		}
+	}
+	return nil
+}
+
+// workers gives those of the configuration in force.
+func (n *Notifier) workers() []*worker {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.tos
+}
+
 // Try sends a sample to one sink, once, and returns what came back.
 func (n *Notifier) Try(ctx context.Context, name string) (string, error) {
-	for _, w := range n.tos {
+	for _, w := range n.workers() {
 		if w.sink.Name == name {
 			said, err := w.send(ctx, newID(0), Sample(time.Now(), n.o.Origin))
 			if err != nil {
@@ -101,7 +148,7 @@ func (n *Notifier) Try(ctx context.Context, name string) (string, error) {
 // Names lists the sinks.
 func (n *Notifier) Names() []string {
 	var out []string
-	for _, w := range n.tos {
+	for _, w := range n.workers() {
 		out = append(out, w.sink.Name)
 	}
 	return out
@@ -110,9 +157,16 @@ func (n *Notifier) Names() []string {
 // Run tells until ctx ends; an attempt under way then has a few seconds to end and to be noted.
 func (n *Notifier) Run(ctx context.Context) {
 	var all sync.WaitGroup
-	for _, w := range n.tos {
-		all.Go(func() { n.work(ctx, w) })
+	n.mu.Lock()
+	n.start = func(w *worker) {
+		inner, stop := context.WithCancel(ctx)
+		w.stop = stop
+		all.Go(func() { defer stop(); n.work(inner, w) })
 	}
+	for _, w := range n.tos {
+		n.start(w)
+	}
+	n.mu.Unlock()
 	changed := n.o.Catalog.Changed(ctx)
 	again := time.NewTicker(30 * time.Second)
 	defer again.Stop()
@@ -131,6 +185,9 @@ func (n *Notifier) Run(ctx context.Context) {
 			}
 		}
 	}
+	n.mu.Lock()
+	n.start = nil
+	n.mu.Unlock()
 	all.Wait()
 }
 
@@ -179,7 +236,7 @@ func (n *Notifier) gather(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, w := range n.tos {
+		for _, w := range n.workers() {
 			w.wake()
 		}
 	}
@@ -190,7 +247,7 @@ func (n *Notifier) deliveries(e *catalog.Event) (out []catalog.Delivery) {
 	if !ok {
 		return nil
 	}
-	for _, w := range n.tos {
+	for _, w := range n.workers() {
 		if w.sink.wants(m.Kind) {
 			out = append(out, catalog.Delivery{ID: newID(e.Seq), Sink: w.sink.Name, Event: strconv.FormatInt(e.Seq, 10), Next: time.Now().UTC()})
 		}
@@ -279,7 +336,7 @@ func (n *Notifier) one(ctx context.Context, w *worker) (more, reached bool, err 
 		reached = said.status < 500 && said.status != 429
 	}
 	d.Next, d.LastError = now.Add(after), w.hide(err.Error())
-	d.Dead = said != nil && said.status == 410 || d.Attempts >= minAttempts && now.Sub(m.At) >= n.o.Config.GiveUp
+	d.Dead = said != nil && said.status == 410 || d.Attempts >= minAttempts && now.Sub(m.At) >= w.giveUp
 	if d.Dead {
 		d.Next = now
 		n.o.Log.Error("a notification is given up", "sink", w.sink.Name, "event", seq, "attempts", d.Attempts, "error", d.LastError)
@@ -314,6 +371,9 @@ func (n *Notifier) note(ctx context.Context, w *worker, d catalog.Delivery) erro
 func (w *worker) count(d *catalog.Delivery) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if d.Attempts > 1 {
+		w.retried++
+	}
 	if d.Done != nil {
 		w.sent, w.failing, w.last = w.sent+1, time.Time{}, ""
 		return
@@ -331,7 +391,7 @@ func (w *worker) count(d *catalog.Delivery) {
 // Say tells every sink that wants it at once and once, past the catalog: for when the catalog itself is what fails. Nothing of it
 // outlives the process.
 func (n *Notifier) Say(ctx context.Context, m *Message) {
-	for _, w := range n.tos {
+	for _, w := range n.workers() {
 		if !w.sink.wants(m.Kind) {
 			continue
 		}
@@ -343,24 +403,30 @@ func (n *Notifier) Say(ctx context.Context, m *Message) {
 
 // Figure is how one sink does, since the process began.
 type Figure struct {
-	Sink               string
-	Sent, Failed, Dead int64 // messages taken, attempts that failed, messages given up
+	Sink                        string
+	Sent, Retried, Failed, Dead int64 // messages taken; attempts after the first; attempts that failed; messages given up
 }
 
 // Figures says how each sink does.
 func (n *Notifier) Figures() []Figure {
 	var out []Figure
-	for _, w := range n.tos {
+	for _, w := range n.workers() {
 		w.mu.Lock()
-		out = append(out, Figure{w.sink.Name, w.sent, w.failed, w.dead})
+		out = append(out, Figure{w.sink.Name, w.sent, w.retried, w.failed, w.dead})
 		w.mu.Unlock()
 	}
 	return out
 }
 
+// Waiting counts what is on its way to a sink, of all processes, and what still waits of a sink that is gone.
+func (n *Notifier) Waiting(ctx context.Context, sink string) (int64, error) {
+	return n.o.Catalog.CountDeliveries(ctx, catalog.DeliveryQuery{Sink: sink, Open: true})
+}
+
 // Health reports whether the sinks take what they are told. A message that was given up stays in what it says for a day.
 func (n *Notifier) Health(ctx context.Context) (ok bool, says string) {
-	for _, w := range n.tos {
+	tos := n.workers()
+	for _, w := range tos {
 		w.mu.Lock()
 		since, last := w.failing, w.last
 		w.mu.Unlock()
@@ -374,7 +440,7 @@ func (n *Notifier) Health(ctx context.Context) (ok bool, says string) {
 	if err == nil && len(dead) > 0 && time.Since(dead[0].Next) < 24*time.Hour {
 		return false, fmt.Sprintf("a message to sink %s was given up: %s; see palladium notify list --dead", dead[0].Sink, dead[0].LastError)
 	}
-	return true, fmt.Sprintf("%d sinks", len(n.tos))
+	return true, fmt.Sprintf("%d sinks", len(tos))
 }
 
 // NewSecret makes a webhook's secret.

@@ -173,7 +173,7 @@ func TestWhatWasSentAndNotNotedIsSentAgainWithTheSameID(t *testing.T) {
 		t.Fatalf("claimed %d: %v", len(ds), err)
 	}
 	m, _ := FromEvent(staged("c1"), "")
-	if _, err := n.tos[0].send(t.Context(), ds[0].ID, m); err != nil {
+	if _, err := n.workers()[0].send(t.Context(), ds[0].ID, m); err != nil {
 		t.Fatal(err)
 	}
 	stop := runs(t, openQuick(t, cat, webhookSink(r.URL)))

@@ -94,7 +94,7 @@ input(type="imtcp" address="127.0.0.1" port="` + port + `")
 	n := openQuick(t, nil, c)
 	m := Sample(time.Now(), "")
 	m.fact("says", `odd "value" ] \ here`)
-	if _, err := n.tos[0].send(t.Context(), "msg_1", m); err != nil {
+	if _, err := n.workers()[0].send(t.Context(), "msg_1", m); err != nil {
 		t.Fatal(err)
 	}
 	var out []byte

@@ -128,7 +128,7 @@ func (s *syslog) send(ctx context.Context, id string, m *Message) (string, error
 		conn = c
 	}
 	if _, err := io.WriteString(conn, frame); err != nil {
-		return "", fmt.Errorf("write: %w", err)
+		return "", fmt.Errorf("write: %w", refusedBy(conn, err))
 	}
 	said := fmt.Sprintf("%d bytes written to %s; syslog answers nothing", len(frame), conn.RemoteAddr())
 	half, ok := conn.(interface{ CloseWrite() error })
@@ -136,7 +136,7 @@ func (s *syslog) send(ctx context.Context, id string, m *Message) (string, error
 		return said, nil
 	}
 	if err := half.CloseWrite(); err != nil {
-		return "", fmt.Errorf("end the connection: %w", err)
+		return "", fmt.Errorf("end the connection: %w", refusedBy(conn, err))
 	}
 	if err := conn.SetReadDeadline(time.Now().Add(2 * time.Second)); err != nil {
 		return "", fmt.Errorf("end the connection: %w", err)
@@ -147,4 +147,17 @@ func (s *syslog) send(ctx context.Context, id string, m *Message) (string, error
 		return "", fmt.Errorf("the connection was lost before the message was taken: %w", err)
 	}
 	return said, nil
+}
+
+// refusedBy gives what the other side said before it closed, where it said something: TLS 1.3 tells of a client certificate that is
+// missing or wrong only after the handshake, when writing has failed already.
+func refusedBy(conn net.Conn, err error) error {
+	if e := conn.SetReadDeadline(time.Now().Add(time.Second)); e != nil {
+		return err
+	}
+	var alert tls.AlertError
+	if _, e := conn.Read(make([]byte, 1)); errors.As(e, &alert) || e != nil && strings.Contains(e.Error(), "remote error: tls") {
+		return e
+	}
+	return err
 }

@@ -11,6 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/palladium-guard/palladium/config"
 	"github.com/palladium-guard/palladium/notify"
 	"github.com/palladium-guard/palladium/proof/ledger"
 	"github.com/palladium-guard/palladium/store/catalog"
@@ -23,9 +26,9 @@ const (
 	verifyEvery = time.Hour
 )
 
-// startNotify tells sinks of what happens, where there are any. It runs in each process that has a catalog.
+// startNotify tells sinks of what happens. It runs in each process that has a catalog, without a sink too: one may be added.
 func (h *house) startNotify(ctx context.Context) error {
-	if h.cat == nil || len(h.file.Notify.Sinks) == 0 {
+	if h.cat == nil {
 		return nil
 	}
 	n, err := notify.Open(notify.Options{Config: h.file.Notify, Catalog: h.cat, Origin: h.file.API.Origin, Site: h.file.API.Name, Log: h.log})
@@ -39,6 +42,56 @@ func (h *house) startNotify(ctx context.Context) error {
 		h.work.Go(func() { h.watchLedger(ctx) })
 	}
 	return nil
+}
+
+// told are the figures of each sink that is told now, for Prometheus.
+type told struct {
+	n                                    *notify.Notifier
+	sent, retried, failed, dead, waiting *prometheus.Desc
+}
+
+func (h *house) toldMetrics() prometheus.Collector {
+	desc := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("palladium_notify_"+name, help, []string{"sink"}, nil)
+	}
+	return &told{
+		h.notify, desc("sent_total", "Notifications that a sink has taken from this process."), desc("retried_total", "Attempts after the first of a notification."),
+		desc("failed_total", "Attempts that failed."), desc("given_up_total", "Notifications that were given up."),
+		desc("waiting", "Notifications on their way to a sink, of all processes; they wait in the catalog."),
+	}
+}
+
+// Describe names the figures.
+func (t *told) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{t.sent, t.retried, t.failed, t.dead, t.waiting} {
+		to <- d
+	}
+}
+
+// Collect reads the figures. Where the catalog does not answer, it is left out how many wait.
+func (t *told) Collect(to chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	for _, f := range t.n.Figures() {
+		for d, v := range map[*prometheus.Desc]int64{t.sent: f.Sent, t.retried: f.Retried, t.failed: f.Failed, t.dead: f.Dead} {
+			to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), f.Sink)
+		}
+		if n, err := t.n.Waiting(ctx, f.Sink); err == nil {
+			to <- prometheus.MustNewConstMetric(t.waiting, prometheus.GaugeValue, float64(n), f.Sink)
+		}
+	}
+}
+
+// takeNotify tells other sinks, where the configuration names others or their files hold something else. It was checked by refuse.
+func (h *house) takeNotify(f *config.File) {
+	if h.notify == nil {
+		return
+	}
+	if err := h.notify.Take(f.Notify); err != nil {
+		h.log.Error("the sinks to be told are not taken; those before stay", "error", err)
+		return
+	}
+	h.log.Info("sinks to be told are in force", "sinks", h.notify.Names())
 }
 
 // watchParts writes an event when a part begins to fail or works again.

@@ -33,7 +33,7 @@ func (h *house) parts() []gateway.Part {
 		ok, says := h.cat.Health(ctx)
 		out = append(out, gateway.Part{Name: "catalog", OK: ok, Says: says})
 	}
-	if h.notify != nil {
+	if h.notify != nil && len(h.notify.Names()) > 0 {
 		ok, says := h.notify.Health(ctx)
 		out = append(out, gateway.Part{Name: "notify", OK: ok, Says: says})
 	}
@@ -108,6 +108,9 @@ func (h *house) metrics() []prometheus.Collector {
 			gauge("verdicts_version", "Version of the table of verdicts that was published last.", func() float64 { v, _ := h.board.Published(); return float64(v) }),
 			gauge("verdicts_publish_seconds", "Time that publishing the last table of verdicts took.", func() float64 { _, t := h.board.Published(); return t.Seconds() }),
 		)
+	}
+	if h.notify != nil {
+		out = append(out, h.toldMetrics())
 	}
 	return append(out, h.figures...)
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/palladium-guard/palladium/config"
+	"github.com/palladium-guard/palladium/notify"
 	"github.com/palladium-guard/palladium/store/watch"
 	"github.com/palladium-guard/palladium/traffic/sanction"
 )
@@ -17,7 +18,8 @@ import (
 // refuse says what is wrong with a configuration that is to take the place of the one in force.
 func (h *house) refuse(f *config.File) error {
 	_, err := sanction.New(f.Enforcement)
-	return errors.Join(err, f.Detector.Check(), compiles(f))
+	_, sinks := notify.Open(notify.Options{Config: f.Notify})
+	return errors.Join(err, f.Detector.Check(), compiles(f), sinks)
 }
 
 // reloaded puts in force what a configuration says beside the gateway. It was checked by refuse.
@@ -26,6 +28,7 @@ func (h *house) reloaded(f *config.File) {
 	if h.board != nil {
 		h.takeEnforcement(f)
 	}
+	h.takeNotify(f)
 	was := *h.file
 	same := true
 	for _, pair := range [][2]any{

@@ -167,7 +167,15 @@ type DeliveryQuery struct {
 
 // ListDeliveries gives deliveries by Next, latest first.
 func (s *Store) ListDeliveries(ctx context.Context, q DeliveryQuery) ([]Delivery, string, error) {
-	var w store.Where
+	return deliveries().Page(ctx, s.db, q.where(), newest("next"), q.Page)
+}
+
+// CountDeliveries says how many deliveries q selects on all pages.
+func (s *Store) CountDeliveries(ctx context.Context, q DeliveryQuery) (int64, error) {
+	return deliveries().Count(ctx, s.db, q.where())
+}
+
+func (q *DeliveryQuery) where() (w store.Where) {
 	w.Equal("sink", q.Sink)
 	if q.Dead {
 		w.And("dead = TRUE")
@@ -175,7 +183,7 @@ func (s *Store) ListDeliveries(ctx context.Context, q DeliveryQuery) ([]Delivery
 	if q.Open {
 		w.And("done IS NULL AND dead = FALSE")
 	}
-	return deliveries().Page(ctx, s.db, w, newest("next"), q.Page)
+	return w
 }
 
 // Mark gives a named number that was kept, 0 when there is none: how far a reader of events or of the stream has come.
