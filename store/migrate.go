@@ -177,7 +177,7 @@ func (d *DB) Drop(ctx context.Context) error {
 	return nil
 }
 
-// Empty deletes all rows of the tables of the schema, within an Update. Readers see the rows until it is committed.
+// Empty deletes all rows of the tables of the schema, within an Update.
 func (d *DB) Empty(ctx context.Context) error {
 	st, err := d.status(ctx)
 	if err != nil {
@@ -187,8 +187,9 @@ func (d *DB) Empty(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, t := range slices.Backward(tables) {
-		if _, err := d.Exec(ctx, `DELETE FROM "`+t+`"`); err != nil {
+	slices.Reverse(tables)
+	for _, stmt := range d.form.empties(tables) {
+		if _, err := d.Exec(ctx, stmt); err != nil {
 			return err
 		}
 	}

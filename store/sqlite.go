@@ -115,6 +115,13 @@ func (f *sqliteForm) drops(tables []string) []string {
 	return out
 }
 
+func (f *sqliteForm) empties(tables []string) (out []string) {
+	for _, t := range tables {
+		out = append(out, `DELETE FROM "`+t+`"`)
+	}
+	return out
+}
+
 // listen polls the counter that SQLite keeps of commits by others than the asking connection.
 func (f *sqliteForm) listen(ctx context.Context, read *sql.DB, changed func()) error {
 	conn, err := read.Conn(ctx)

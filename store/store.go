@@ -76,6 +76,8 @@ type form interface {
 	has(ctx context.Context, tx *sql.Tx, table string) (bool, error)
 	// drops gives statements that drop tables, whatever refers to them.
 	drops(tables []string) []string
+	// empties gives statements that delete all rows of tables, of which the first are referred to by none.
+	empties(tables []string) []string
 	// listen calls changed after each commit by another process, until ctx ends.
 	listen(ctx context.Context, read *sql.DB, changed func()) error
 	// class gives which of the errors of this package an error of the driver is, nil for none; again says that the
