@@ -104,17 +104,21 @@ func most(m map[uint32]int) int {
 	return n
 }
 
-// support is the mean weight of family f over the members and the share of members with 2 nats or more.
+// support is the mean weight of family f over the members that the group was fitted with, and the share of them with 2 nats or more.
 func (g *Group) support(f int) (mean, share float64) {
-	for i := range g.weights {
+	n := 0.0
+	for i := range g.members {
+		if g.recent(g.members[i].account) {
+			continue
+		}
+		n++
 		w := float64(g.weights[i][f])
 		mean += w
 		if w >= 2 {
 			share++
 		}
 	}
-	n := float64(max(len(g.weights), 1))
-	return mean / n, share / n
+	return mean / max(n, 1), share / max(n, 1)
 }
 
 // daysProve is the e-value of the days from which on they show one dispatcher by themselves.

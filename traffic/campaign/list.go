@@ -94,6 +94,7 @@ func (t *Tracker) unlist(g *Group, pop Population) {
 	for i, m := range g.members {
 		if slices.Contains(gone, i) {
 			delete(t.owner, m.account)
+			g.let = append(g.let, m.account)
 			if at := t.search.where(m.account); at >= 0 {
 				t.search.w[at] = weights{}
 			}

@@ -134,6 +134,7 @@ func (t *Tracker) showOut(g *Group, pop Population, cands []uint32, guests map[u
 	for i, a := range s.pool.acc {
 		if guests[a] {
 			s.r[i] = 0
+			g.let = append(g.let, a)
 		}
 	}
 	s.m.fit(&s.pool, s.r, &t.bg, pop.Accounts(), &t.without)

@@ -39,7 +39,7 @@ func (t *Tracker) refit(g *Group, pop Population, newest uint32, now int64) {
 		}
 	}
 	score := s.climb(pop, &t.bg)
-	g.members, g.extra = g.members[:0], nil
+	g.members, g.extra, g.let, g.late = g.members[:0], nil, nil, nil
 	if score > 0 {
 		g.model = s.m
 		g.model.seal(&s.pool)
@@ -52,6 +52,8 @@ func (t *Tracker) refit(g *Group, pop Population, newest uint32, now int64) {
 			t.showOut(g, pop, cands, guests, newest)
 		}
 	}
+	slices.Sort(g.let)
+	g.let = slices.Compact(g.let)
 	if len(g.members) < minAccounts {
 		for _, m := range g.members {
 			delete(t.owner, m.account)
@@ -71,6 +73,22 @@ func (t *Tracker) candidates(g *Group, pop Population) []uint32 {
 		out = append(out, m.account)
 	}
 	out = append(out, g.extra...)
+	limit := 3*len(g.members) + 60
+	for _, tok := range g.telling(10) {
+		if int(pop.Token(tok).Holders) <= limit {
+			out = pop.Holders(tok, limit, out)
+		}
+	}
+	if !g.calm {
+		out = t.sameTopic(g, pop, out)
+	}
+	slices.Sort(out)
+	out = slices.Compact(out)
+	return slices.DeleteFunc(out, func(a uint32) bool { o := t.owner[a]; return o != nil && o != g })
+}
+
+// telling returns up to n tokens that a tenth of the group or more holds, those that say most of it first.
+func (g *Group) telling(n int) []uint32 {
 	type tg struct {
 		tok uint32
 		v   float32
@@ -82,18 +100,11 @@ func (t *Tracker) candidates(g *Group, pop Population) []uint32 {
 		}
 	}
 	slices.SortFunc(top, func(a, b tg) int { return cmp.Or(cmp.Compare(b.v, a.v), cmp.Compare(a.tok, b.tok)) })
-	limit := 3*len(g.members) + 60
-	for _, k := range top[:min(len(top), 10)] {
-		if int(pop.Token(k.tok).Holders) <= limit {
-			out = pop.Holders(k.tok, limit, out)
-		}
+	out := make([]uint32, 0, n)
+	for _, k := range top[:min(len(top), n)] {
+		out = append(out, k.tok)
 	}
-	if !g.calm {
-		out = t.sameTopic(g, pop, out)
-	}
-	slices.Sort(out)
-	out = slices.Compact(out)
-	return slices.DeleteFunc(out, func(a uint32) bool { o := t.owner[a]; return o != nil && o != g })
+	return out
 }
 
 // sameTopic appends the newest accounts of the topic cells that most members are in.

@@ -22,7 +22,8 @@ type Tracker struct {
 	without  [famCount]bool
 	groups   []*Group
 	owner    map[uint32]*Group
-	naturals []uint32 // tokens that join accounts: where reference groups come from
+	wanted   map[uint32][]int32 // groups that take in accounts, by what theirs have in common; nil: to be filed
+	naturals []uint32           // tokens that join accounts: where reference groups come from
 	seenNat  uint64
 	refs     []reference
 	refsOn   map[uint32][]int32 // the references, by account that they were measured on
@@ -59,6 +60,7 @@ type Group struct {
 	weights []weights // of members
 	extra   []uint32  // accounts to look at when it is fitted next
 	guests  []uint32  // vouched accounts that would belong but were let go
+	let     []uint32  // guests and users of a list that the last fit let go, sorted
 
 	Born, Changed int64 // Unix ms
 	fitted        struct {
@@ -83,9 +85,11 @@ type Group struct {
 	decidedAt int64 // first review or act
 	drawn     uint64
 	why       []string
-	idle      int  // looks since the last one-operator test
-	loose     bool // a part of it does not hang together with the rest
-	calm      bool // its use is ordinary or it is vouched for: looked at less often
+	idle      int      // looks since the last one-operator test
+	late      []uint32 // members that were taken in since the last fit, sorted
+	grown     bool     // there are such since the last look
+	loose     bool     // a part of it does not hang together with the rest
+	calm      bool     // its use is ordinary or it is vouched for: looked at less often
 }
 
 func (g *Group) suspect() bool { return g.Rejected && g.extractP <= 0.2 }
@@ -113,6 +117,7 @@ func (t *Tracker) Examine(now int64, pop Population, seeds []Seed, sample []uint
 	if len(sample) < 2*minAccounts {
 		return false
 	}
+	t.wanted = nil
 	t.remember(pop, seeds)
 	t.prepare(pop, sample, newest)
 	blocks := t.blocks(pop, seeds, newest)
@@ -122,7 +127,10 @@ func (t *Tracker) Examine(now int64, pop Population, seeds []Seed, sample []uint
 		if t.due(g, pop, now) {
 			t.refit(g, pop, newest, now)
 			changed = true
+		} else if t.recruit(g, pop, now) || g.grown {
+			changed = true
 		}
+		g.grown = false
 	}
 	t.absorb(pop, newest, now)
 	t.groups = slices.DeleteFunc(t.groups, func(g *Group) bool { return len(g.members) < minAccounts })

@@ -292,7 +292,12 @@ func (r *run) look(ctx context.Context) error {
 			c.looked = r.now
 		}
 	}
-	acted, err := r.actor.Act(ctx, r.det.Present(0))
+	found := r.det.Present(0)
+	found.Linked = nil // policy decides by campaigns and their members alone; the rest is for people, and costs most of the time
+	for i := range found.Campaigns {
+		found.Campaigns[i].Detail = nil
+	}
+	acted, err := r.actor.Act(ctx, found)
 	if err != nil {
 		return fmt.Errorf("carry out policy at %s: %w", r.now.Format(time.RFC3339), err)
 	}

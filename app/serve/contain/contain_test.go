@@ -105,11 +105,14 @@ func join() string {
 	return strings.Join(names, " | ")
 }
 
-// playAll plays the tactic with each seed, two at a time.
+// workers is how many worlds are played at a time.
+const workers = 4
+
+// playAll plays the tactic with each seed.
 func playAll(t *testing.T, k tactic, from, to uint64, every time.Duration) []*Outcome {
 	t.Helper()
 	out := make([]*Outcome, to-from+1)
-	turn := make(chan struct{}, 2)
+	turn := make(chan struct{}, workers)
 	var all sync.WaitGroup
 	for i := range out {
 		turn <- struct{}{}
@@ -124,6 +127,11 @@ func playAll(t *testing.T, k tactic, from, to uint64, every time.Duration) []*Ou
 				o = &Outcome{}
 			}
 			out[i] = o
+			var line bytes.Buffer
+			if err := WriteCampaigns(&line, s.Seed, o); err != nil {
+				t.Error(err)
+			}
+			t.Logf("%s: %s", k.name, line.String())
 		})
 	}
 	all.Wait()
