@@ -118,7 +118,7 @@ func facts(f *campaign.Facts) judge.Facts {
 		ExtractionP: f.ExtractionP, ExtractionScore: f.ExtractionScore, Keys: f.Keys, Weight: map[string]float64{}, Exchanges: f.Exchanges, Tokens: f.Tokens,
 		Hours: float64(f.Last-f.First) / 3.6e6, Days: f.Trials, Calibrated: f.Calibrated, References: f.References,
 		ReferenceFloor: 1 / float64(f.References+1), Vouched: f.Vouched, Declared: f.Declared, Collisions: f.Collisions,
-		Probing: f.Probing, Whole: f.Whole, Linked: f.Keys >= 1 && f.Accounts >= 6,
+		Probing: f.Probing, Whole: f.Whole, Acted: f.Acted, Linked: f.Keys >= 1 && f.Accounts >= 6,
 	}
 	for _, n := range f.Families {
 		j.Families = append(j.Families, string(n))

@@ -29,6 +29,7 @@ type Facts struct {
 	Collisions       float64
 	Probing          bool
 	Whole            bool // no part of the group is left out by a model of the rest
+	Acted            bool // it was at act before, or a group was that makes up a fifth of it
 }
 
 // evidenceWeight is the least mean weight, in nats over the members, and evidenceShare the least share of members
@@ -89,7 +90,7 @@ func (g *Group) Facts(pop Population) Facts {
 	f.Vouched /= n
 	f.Declared = float64(most(orgs)) / n
 	f.Probing = probes > 0.2*drawn
-	f.Whole = !g.loose
+	f.Whole, f.Acted = !g.loose, g.acted
 	if g.trial.list.Public {
 		f.Collisions = g.trial.list.Inside / math.Max(g.trial.list.Expect, 1)
 	}
@@ -183,6 +184,7 @@ func (g *Group) Stage() (s palladium.Stage, at int64, drawn uint64) {
 // Decide records the stage that the policy gives the group at time now, and why.
 func (g *Group) Decide(s palladium.Stage, why []string, now int64, drawn int64) {
 	g.stage, g.why = s, why
+	g.acted = g.acted || s == palladium.StageAct
 	if (s == palladium.StageAct || s == palladium.StageReview) && g.decidedAt == 0 {
 		g.decidedAt, g.drawn = now, uint64(drawn)
 	}

@@ -83,6 +83,7 @@ type Group struct {
 	compared  int
 	stage     palladium.Stage
 	decidedAt int64 // first review or act
+	acted     bool  // it was at act before, or a group was that makes up a fifth of it
 	drawn     uint64
 	why       []string
 	idle      int      // looks since the last one-operator test
@@ -360,6 +361,7 @@ func (t *Tracker) dissolve(d, g *Group) {
 	if d.decidedAt != 0 && (g.decidedAt == 0 || d.decidedAt < g.decidedAt) {
 		g.decidedAt, g.drawn = d.decidedAt, d.drawn
 	}
+	g.acted = g.acted || d.acted && len(d.members)*5 >= len(g.members)
 	d.members = nil
 }
 
