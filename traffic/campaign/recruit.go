@@ -21,7 +21,7 @@ const (
 
 // recruits reports whether the group takes in accounts between two fits: it is at review or act, and of one piece.
 func (g *Group) recruits() bool {
-	return (g.stage == palladium.StageAct || g.stage == palladium.StageReview) && !g.loose && len(g.members) >= minAccounts
+	return g.judged() && !g.loose && len(g.members) >= minAccounts
 }
 
 // recruit takes in accounts that a group at review or act has gained since it was fitted: accounts that take the place of others,

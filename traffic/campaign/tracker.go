@@ -93,6 +93,11 @@ type Group struct {
 	calm      bool     // its use is ordinary or it is vouched for: looked at less often
 }
 
+// judged reports whether the policy put the group at review or act.
+func (g *Group) judged() bool {
+	return g.stage == palladium.StageAct || g.stage == palladium.StageReview
+}
+
 func (g *Group) suspect() bool { return g.Rejected && g.extractP <= 0.2 }
 
 // E returns the e-value against independence so far: the mean of that of what the accounts share and that of the days.
@@ -273,13 +278,21 @@ func (t *Tracker) merge(blocks [][]member, now int64) {
 
 const mergeDensity = 0.3
 
-// mergeOne makes one group of the given sets: the oldest group among them keeps its id and takes in the rest.
+// mergeOne makes one group of the given sets: the oldest group among them keeps its id and takes in the rest. One that was acted on
+// goes before older ones, and takes in no group that is not suspected itself: overlap alone neither undoes what was decided, nor
+// spreads it. See absorb for what does.
 func (t *Tracker) mergeOne(sets []int, all [][]member, old int, now int64) {
 	var g *Group
 	for _, i := range sets {
-		if i < old && (g == nil || t.groups[i].Born < g.Born) {
-			g = t.groups[i]
+		if i >= old {
+			continue
 		}
+		if h := t.groups[i]; g == nil || h.acted && !g.acted || h.acted == g.acted && h.Born < g.Born {
+			g = h
+		}
+	}
+	if g != nil && g.acted {
+		sets = slices.DeleteFunc(slices.Clone(sets), func(i int) bool { return i < old && t.groups[i] != g && !t.groups[i].judged() })
 	}
 	fresh := false
 	if g == nil {
