@@ -247,11 +247,8 @@ func (c *CampaignSpec) check() error {
 	if c.Camouflage < 0 || c.Camouflage >= 1 {
 		return fmt.Errorf("camouflage %g is not in [0,1)", c.Camouflage)
 	}
-	if c.Rotate < 0 || c.Rotate > 4 {
-		return fmt.Errorf("rotate %g is not in [0,4]", c.Rotate)
-	}
-	if c.Rotate > 0 && (c.Scheduler == SchedulerIndependent || c.Cover == CoverPersona) {
-		return fmt.Errorf("accounts rotate behind a dispatcher: set rotate to 0, scheduler to %s and cover to %s", SchedulerLRU, CoverPooled)
+	if c.Rotate < 0 || c.Rotate > 4 || c.Rotate > 0 && (c.Scheduler == SchedulerIndependent || c.Cover == CoverPersona) {
+		return fmt.Errorf("rotate %g is not in [0,4], or not behind a dispatcher: set scheduler to %s and cover to %s", c.Rotate, SchedulerLRU, CoverPooled)
 	}
 	if c.Scheduler == SchedulerIndependent && c.Camouflage > 0 {
 		return fmt.Errorf("camouflage needs a dispatcher: set it to 0, or scheduler to %s", SchedulerLRU)

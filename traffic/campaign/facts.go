@@ -151,9 +151,9 @@ func (g *Group) opens(f int) bool {
 
 // beyondSoftware reports whether the family rests on more than what a program brings with it.
 func (g *Group) beyondSoftware(f int) bool {
-	for tok, gain := range g.model.gain {
-		k, ok := g.model.kindOf[tok]
-		if ok && familyIndex(k) == f && !k.Software() && gain*g.model.rate[tok] >= 2 {
+	for tok, gain := range g.model.Gain {
+		k, ok := g.model.KindOf[tok]
+		if ok && familyIndex(k) == f && !k.Software() && gain*g.model.Rate[tok] >= 2 {
 			return true
 		}
 	}
@@ -200,9 +200,9 @@ type Shared struct {
 
 // Shared returns what the group's accounts have in common, by token.
 func (g *Group) Shared() map[uint32]Shared {
-	out := make(map[uint32]Shared, len(g.model.gain))
-	for tok, gain := range g.model.gain {
-		out[tok] = Shared{Token: tok, Kind: g.model.kindOf[tok], Gain: float64(gain), Rate: float64(g.model.rate[tok])}
+	out := make(map[uint32]Shared, len(g.model.Gain))
+	for tok, gain := range g.model.Gain {
+		out[tok] = Shared{Token: tok, Kind: g.model.KindOf[tok], Gain: float64(gain), Rate: float64(g.model.Rate[tok])}
 	}
 	return out
 }
@@ -231,7 +231,7 @@ func (g *Group) Collisions() (seen, expected float64, asStrangers bool) {
 
 // Beginning returns the length of the window in which most of the accounts began, in hours, and what that says in nats.
 func (g *Group) Beginning() (hours, nats float64) {
-	return g.model.onset.Hours(), float64(g.model.onset.Gain)
+	return g.model.Onset.Hours(), float64(g.model.Onset.Gain)
 }
 
 // Features returns what the extraction test measured at the last fit, in the order of its Names. It is not to be changed.

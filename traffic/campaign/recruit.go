@@ -6,6 +6,7 @@ import (
 
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/internal/stats"
+	"github.com/palladium-guard/palladium/internal/stats/cohesion/block"
 )
 
 // What an account that comes between two fits must show. Nothing is done on it alone: it is weighed by what the members of a
@@ -94,8 +95,8 @@ func (t *Tracker) take(g *Group, a uint32, pop Population, now int64) bool {
 	}
 	var w weights
 	t.scoreOne(g, a, pop, uint32(g.fitted.at/palladium.SlotMillis), &w)
-	v := w.total() + g.model.prior
-	if v < recruitNats || !w.belongs() || g.firmKeys(p, &w) < recruitKeys || float64(w.atOnce()) < recruitShare*g.usual() {
+	v := w.Total() + g.model.Prior
+	if v < recruitNats || !w.Belongs() || g.firmKeys(p, &w) < recruitKeys || float64(w.AtOnce()) < recruitShare*g.usual() {
 		return false
 	}
 	i, _ := slices.BinarySearchFunc(g.members, a, func(m member, a uint32) int { return int(m.account) - int(a) })
@@ -108,17 +109,12 @@ func (t *Tracker) take(g *Group, a uint32, pop Population, now int64) bool {
 	return true
 }
 
-// atOnce is the weight of what an account can show with its first requests; loads and topics take many.
-func (w *weights) atOnce() float32 {
-	return w[famIdentity] + w[famNetwork] + w[famTemplate] + w[famContinuity] + w[famParameters]
-}
-
 // usual is the median of atOnce over the members that the group was fitted with.
 func (g *Group) usual() float64 {
 	all := make([]float64, 0, len(g.weights))
 	for i := range g.members {
 		if !g.recent(g.members[i].account) {
-			all = append(all, float64(g.weights[i].atOnce()))
+			all = append(all, float64(g.weights[i].AtOnce()))
 		}
 	}
 	return stats.Median(all)
@@ -135,8 +131,8 @@ func (g *Group) recent(a uint32) bool {
 func (g *Group) firmKeys(p *palladium.Profile, w *weights) int {
 	var who, what float32
 	for i := range p.Edges {
-		gain, ok := g.model.gain[p.Edges[i].Token]
-		kind := g.model.kindOf[p.Edges[i].Token]
+		gain, ok := g.model.Gain[p.Edges[i].Token]
+		kind := g.model.KindOf[p.Edges[i].Token]
 		if !ok || kind.Software() {
 			continue
 		}
@@ -147,5 +143,5 @@ func (g *Group) firmKeys(p *palladium.Profile, w *weights) int {
 			what = max(what, gain)
 		}
 	}
-	return countOver(2, min(who, max(w[famIdentity], w[famNetwork])), max(min(what, max(w[famTemplate], w[famContinuity])), w[famTwins]), w[famSchedule])
+	return block.CountOver(2, min(who, max(w[famIdentity], w[famNetwork])), max(min(what, max(w[famTemplate], w[famContinuity])), w[famTwins]), w[famSchedule])
 }

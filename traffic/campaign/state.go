@@ -60,7 +60,7 @@ func Load(r io.Reader, opt Options, accounts, tokens int) (*Tracker, error) {
 				return nil, fmt.Errorf("load the groups: %w: an account", errState)
 			}
 		}
-		for tok := range g.model.gain {
+		for tok := range g.model.Gain {
 			if int64(tok) >= int64(tokens) {
 				return nil, fmt.Errorf("load the groups: %w: a token", errState)
 			}

@@ -48,7 +48,7 @@ func New(opt Options) *Tracker {
 	for f := range t.without {
 		t.without[f] = opt.Without[familyName(f)]
 	}
-	t.search.without, t.search.pool.without, t.fitPool.without = t.without, t.without, t.without
+	t.search.without, t.search.pool.Without, t.fitPool.Without = t.without, t.without, t.without
 	return t
 }
 
@@ -159,7 +159,7 @@ func (t *Tracker) prepare(pop Population, sample []uint32, newest uint32) {
 	}
 	some = slices.Clone(some)
 	slices.Sort(some)
-	t.bg.pool.load(pop, some, newest)
+	t.bg.Pool.Load(pop, some, newest)
 	t.opt.Extraction.Usual(profiles(pop, some))
 }
 
@@ -359,7 +359,7 @@ func (t *Tracker) claims(g, h *Group, pop Population, newest uint32) bool {
 	for i := 0; i < len(h.members); i += step {
 		n++
 		t.scoreOne(g, h.members[i].account, pop, newest, &w)
-		if w.total()+g.model.prior > 0 && w.belongs() {
+		if w.Total()+g.model.Prior > 0 && w.Belongs() {
 			yes++
 		}
 	}
