@@ -66,7 +66,7 @@ func (d *Detector) Describe(a *palladium.Account) { d.index.Describe(a) }
 func (d *Detector) NameModel(h uint64, name string) { d.index.NameModel(h, name) }
 
 // Observe takes in one exchange. It reports whether a caller has something new to act on: campaigns were looked at, or one that is
-// at review or act has gained accounts, which is told at most once a minute.
+// acted on has gained accounts, which is told at most once a minute.
 func (d *Detector) Observe(o *palladium.Observation) bool {
 	look, now := d.clock.tick(o.Time, d.opt.Every.Milliseconds())
 	if look {

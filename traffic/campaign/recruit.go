@@ -20,12 +20,13 @@ const (
 	admitBelow   = 32  // exchanges from which on an account is left to the looks
 )
 
-// recruits reports whether the group takes in accounts between two fits: it is at review or act, and of one piece.
+// recruits reports whether the group takes in accounts between two fits: it is at act, or was and is at review, and of one piece. Before
+// act nothing hangs on it, and a group is better judged by accounts that have shown what they do.
 func (g *Group) recruits() bool {
-	return g.judged() && !g.loose && len(g.members) >= minAccounts
+	return (g.stage == palladium.StageAct || g.acted && g.stage == palladium.StageReview) && !g.loose && len(g.members) >= minAccounts
 }
 
-// recruit takes in accounts that a group at review or act has gained since it was fitted: accounts that take the place of others,
+// recruit takes in accounts that a group that is acted on has gained since it was fitted: accounts that take the place of others,
 // and those that had shown too little then. The model is that of the fit, so no account changes what is asked of the next one.
 // Those that the fit let go are left to the next fit. It reports whether anybody was taken in.
 func (t *Tracker) recruit(g *Group, pop Population, now int64) bool {
@@ -37,8 +38,13 @@ func (t *Tracker) recruit(g *Group, pop Population, now int64) bool {
 		cands = pop.Holders(tok, recruitLimit, cands)
 	}
 	slices.Sort(cands)
+	return t.takeAll(g, slices.Compact(cands), pop, now)
+}
+
+// takeAll takes in those of the accounts that are in no group and show enough.
+func (t *Tracker) takeAll(g *Group, accounts []uint32, pop Population, now int64) bool {
 	found := false
-	for _, a := range slices.Compact(cands) {
+	for _, a := range accounts {
 		if t.owner[a] == nil && t.take(g, a, pop, now) {
 			found = true
 		}
@@ -46,7 +52,7 @@ func (t *Tracker) recruit(g *Group, pop Population, now int64) bool {
 	return found
 }
 
-// Admit asks of an account that has just sent something whether it is one that a group at review or act has gained, and takes it
+// Admit asks of an account that has just sent something whether it is one that a group that is acted on has gained, and takes it
 // in if so, as the next look would. It is for every exchange, and cheap for those that have nothing to do with such a group.
 func (t *Tracker) Admit(a uint32, now int64, pop Population) bool {
 	if t.wanted == nil {

@@ -24,7 +24,7 @@ func TestJudgedGroupTakesInWhoSharesTwoKeys(t *testing.T) {
 		in       bool
 	}{
 		{"addresses and wording", palladium.StageAct, "", []func(*palladium.Observation){addresses, wording}, false, true},
-		{"the same, of a group at review", palladium.StageReview, "", []func(*palladium.Observation){addresses, wording}, false, true},
+		{"the same, of a group at review", palladium.StageReview, "", []func(*palladium.Observation){addresses, wording}, false, false},
 		{"the same, of a group that nobody accuses", palladium.StageWatch, "", []func(*palladium.Observation){addresses, wording}, false, false},
 		{"the same, vouched for", palladium.StageAct, palladium.RelationTenant, []func(*palladium.Observation){addresses, wording}, false, false},
 		{"the same, let go by the last fit", palladium.StageAct, "", []func(*palladium.Observation){addresses, wording}, true, false},
