@@ -160,13 +160,30 @@ func (g *Group) beyondSoftware(f int) bool {
 	return false
 }
 
+// nameless is the most that the membership of an account is given as which shows nothing of who it is, where three in four do: its
+// texts and hours may be alike for a cause of their own, and no measure shall rest on these alone.
+const nameless = 0.8
+
 // Members returns the accounts of the group and their membership, by account number.
 func (g *Group) Members() ([]uint32, []float64) {
 	a, r := make([]uint32, len(g.members)), make([]float64, len(g.members))
+	named := 0
+	for i := range g.members {
+		if g.named(i) {
+			named++
+		}
+	}
 	for i, m := range g.members {
-		a[i], r[i] = m.account, float64(m.r)
+		if a[i], r[i] = m.account, float64(m.r); named*4 >= len(g.members)*3 && !g.named(i) {
+			r[i] = min(r[i], nameless)
+		}
 	}
 	return a, r
+}
+
+// named reports whether member i shows who it is, by 2 nats or more.
+func (g *Group) named(i int) bool {
+	return max(g.weights[i][famIdentity], g.weights[i][famNetwork]) >= 2
 }
 
 // Guests returns accounts that the group's model claims and that were let go because the operator vouches for them.

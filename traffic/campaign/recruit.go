@@ -20,17 +20,18 @@ const (
 	admitBelow   = 32  // exchanges from which on an account is left to the looks
 )
 
-// recruits reports whether the group takes in accounts between two fits: it is at act, or was and is at review, and of one piece. Before
-// act nothing hangs on it, and a group is better judged by accounts that have shown what they do.
-func (g *Group) recruits() bool {
-	return (g.stage == palladium.StageAct || g.acted && g.stage == palladium.StageReview) && !g.loose && len(g.members) >= minAccounts
+// recruits reports whether the group takes in accounts between two fits: it is of one piece, and at act, or at review and either was at
+// act or is so new that it is still being found. Otherwise nothing hangs on it, and it is better judged by accounts that have
+// shown what they do.
+func (g *Group) recruits(now int64) bool {
+	return (g.stage == palladium.StageAct || g.stage == palladium.StageReview && (g.acted || now-g.Born < 24*3600*1000)) && !g.loose && len(g.members) >= minAccounts
 }
 
 // recruit takes in accounts that a group that is acted on has gained since it was fitted: accounts that take the place of others,
 // and those that had shown too little then. The model is that of the fit, so no account changes what is asked of the next one.
 // Those that the fit let go are left to the next fit. It reports whether anybody was taken in.
 func (t *Tracker) recruit(g *Group, pop Population, now int64) bool {
-	if !g.recruits() || g.fitted.at == now {
+	if !g.recruits(now) || g.fitted.at == now {
 		return false
 	}
 	var cands []uint32
@@ -56,7 +57,7 @@ func (t *Tracker) takeAll(g *Group, accounts []uint32, pop Population, now int64
 // in if so, as the next look would. It is for every exchange, and cheap for those that have nothing to do with such a group.
 func (t *Tracker) Admit(a uint32, now int64, pop Population) bool {
 	if t.wanted == nil {
-		t.want()
+		t.want(now)
 	}
 	if len(t.wanted) == 0 || t.owner[a] != nil {
 		return false
@@ -78,10 +79,10 @@ func (t *Tracker) Admit(a uint32, now int64, pop Population) bool {
 }
 
 // want files the groups that take in accounts by what their accounts have in common.
-func (t *Tracker) want() {
+func (t *Tracker) want(now int64) {
 	t.wanted = map[uint32][]int32{}
 	for i, g := range t.groups {
-		if !g.recruits() {
+		if !g.recruits(now) {
 			continue
 		}
 		for _, tok := range g.telling(recruitReach) {

@@ -1,6 +1,7 @@
 package campaign
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -24,7 +25,7 @@ func TestJudgedGroupTakesInWhoSharesTwoKeys(t *testing.T) {
 		in       bool
 	}{
 		{"addresses and wording", palladium.StageAct, "", []func(*palladium.Observation){addresses, wording}, false, true},
-		{"the same, of a group at review", palladium.StageReview, "", []func(*palladium.Observation){addresses, wording}, false, false},
+		{"the same, of a group at review that was just found", palladium.StageReview, "", []func(*palladium.Observation){addresses, wording}, false, true},
 		{"the same, of a group that nobody accuses", palladium.StageWatch, "", []func(*palladium.Observation){addresses, wording}, false, false},
 		{"the same, vouched for", palladium.StageAct, palladium.RelationTenant, []func(*palladium.Observation){addresses, wording}, false, false},
 		{"the same, let go by the last fit", palladium.StageAct, "", []func(*palladium.Observation){addresses, wording}, true, false},
@@ -118,6 +119,26 @@ func TestActedIsInheritedByWhoAFifthOfIs(t *testing.T) {
 		d, g := &Group{members: make([]member, c.n), acted: true}, &Group{members: make([]member, 20)}
 		if tr.dissolve(d, g); g.acted != c.want {
 			t.Errorf("%d of 20: %v", c.n, g.acted)
+		}
+	}
+}
+
+func TestNobodyIsAMemberForCertainWithoutAName(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		named int // of eight
+		want  float64
+	}{{"most show who they are", 7, nameless}, {"three in four", 6, nameless}, {"few do", 5, 0.99}} {
+		g := &Group{}
+		for i := range 8 {
+			w := weights{famTemplate: 8, famSchedule: 4}
+			if i < c.named {
+				w[famNetwork] = 5
+			}
+			g.members, g.weights = append(g.members, member{uint32(i), 0.99}), append(g.weights, w)
+		}
+		if _, r := g.Members(); math.Abs(r[7]-c.want) > 1e-6 || math.Abs(r[0]-0.99) > 1e-6 {
+			t.Errorf("%s: %v", c.name, r)
 		}
 	}
 }

@@ -64,7 +64,7 @@ func (t *Tracker) refit(g *Group, pop Population, newest uint32, now int64) {
 	}
 	t.judge(g, pop, newest, now)
 	g.enlist(now)
-	if g.recruits() { // who was taken in since the last fit has had no time to show what the others do
+	if g.recruits(now) { // who was taken in since the last fit has had no time to show what the others do
 		t.takeAll(g, slices.DeleteFunc(cands, func(a uint32) bool { _, was := in[a]; return !was }), pop, now)
 	}
 }
