@@ -86,7 +86,7 @@ bench-ledger: ## durable ledger entries a second
 	$(GO) test ./proof/ledger/tlog -run '^$$' -bench Append -benchtime 50000x
 
 contain: ## what a campaign still draws once measures are on, in the world's own time, with what is found while they are
-	CONTAIN=1 $(GO) test -count=1 -v ./app/serve/contain
+	CONTAIN=1 $(GO) test -count=1 -timeout 60m -v ./app/serve/contain
 
 bench-stream: ## observations a second through the embedded stream, and what each costs
 	$(GO) test ./store/stream -run '^$$' -bench Stream/plain -benchtime 2000000x

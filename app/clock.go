@@ -11,6 +11,8 @@ type Clock struct {
 	Near   int64 `json:"near"` // earliest time of the Ahead exchanges in a row that are more than a day after Now
 	Behind int   `json:"behind"`
 	Latest int64 `json:"latest"` // latest time of the Behind exchanges in a row that are more than a day before Now
+	Told   int64 `json:"told"`   // when something new was told last
+	Waits  bool  `json:"waits"`  // something new has not been told yet
 }
 
 const (
@@ -55,4 +57,18 @@ func (c *Clock) tick(t, every int64) (look bool, now int64) {
 	}
 	c.Now = max(c.Now, t)
 	return look, now
+}
+
+// between is the least time, in ms, between two tellings but those of looks.
+const between = int64(time.Minute / time.Millisecond)
+
+// tell returns whether callers are to act: after a look at once, when campaigns have gained accounts not sooner than a minute after the
+// last time.
+func (c *Clock) tell(look, gained bool) bool {
+	c.Waits = c.Waits || gained
+	if !look && !(c.Waits && (c.Now >= c.Told+between || c.Now < c.Told)) {
+		return false
+	}
+	c.Told, c.Waits = c.Now, false
+	return true
 }

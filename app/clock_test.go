@@ -147,3 +147,30 @@ func TestSinceIsOfTheState(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestTell tells of looks at once, and of what is new between them no more than once a minute, but of all of it.
+func TestTell(t *testing.T) {
+	k := Clock{Now: 0}
+	for i, c := range []struct {
+		now          int64 // s
+		look, gained bool
+		want         bool
+	}{
+		{100, false, false, false},
+		{101, false, true, true},
+		{110, false, true, false},
+		{130, false, false, false},
+		{161, false, false, true}, // what was gained at 110
+		{162, false, false, false},
+		{163, false, true, false},
+		{164, true, false, true}, // a look tells of it as well
+		{300, false, false, false},
+		{301, false, true, true},
+		{200, false, true, true}, // the clock was wrong and went back
+	} {
+		k.Now = c.now * 1000
+		if got := k.tell(c.look, c.gained); got != c.want {
+			t.Errorf("step %d, at %d s: told %v", i, c.now, got)
+		}
+	}
+}

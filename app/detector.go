@@ -65,14 +65,15 @@ func (d *Detector) Describe(a *palladium.Account) { d.index.Describe(a) }
 // NameModel remembers the name behind a model hash for reports.
 func (d *Detector) NameModel(h uint64, name string) { d.index.NameModel(h, name) }
 
-// Observe takes in one exchange. It reports whether campaigns were looked at, so that a caller can act on them.
+// Observe takes in one exchange. It reports whether a caller has something new to act on: campaigns were looked at, or one that is
+// acted on has gained accounts, which is told at most once a minute.
 func (d *Detector) Observe(o *palladium.Observation) bool {
 	look, now := d.clock.tick(o.Time, d.opt.Every.Milliseconds())
 	if look {
 		d.examine(now)
 	}
-	d.index.Observe(o)
-	return look
+	a := d.index.Observe(o)
+	return d.clock.tell(look, d.tracker.Admit(a, d.clock.Now, d.index))
 }
 
 // Examine looks at all that changed since the last look.
@@ -117,7 +118,7 @@ func facts(f *campaign.Facts) judge.Facts {
 		ExtractionP: f.ExtractionP, ExtractionScore: f.ExtractionScore, Keys: f.Keys, Weight: map[string]float64{}, Exchanges: f.Exchanges, Tokens: f.Tokens,
 		Hours: float64(f.Last-f.First) / 3.6e6, Days: f.Trials, Calibrated: f.Calibrated, References: f.References,
 		ReferenceFloor: 1 / float64(f.References+1), Vouched: f.Vouched, Declared: f.Declared, Collisions: f.Collisions,
-		Probing: f.Probing, Whole: f.Whole, Linked: f.Keys >= 1 && f.Accounts >= 6,
+		Probing: f.Probing, Whole: f.Whole, Acted: f.Acted, Linked: f.Keys >= 1 && f.Accounts >= 6,
 	}
 	for _, n := range f.Families {
 		j.Families = append(j.Families, string(n))

@@ -248,7 +248,8 @@ func TestDecodeIsStrict(t *testing.T) {
 	}
 	for _, bad := range []string{"nmae: x", "days: -1", "days: 3\ncampaigns: [{accounts: 5}]", "days: 3\ncampaigns: [{accounts: 5, rate: 1, text: novel}]",
 		"benign: {groups: {aliens: 1}}", "days: 3\ncampaigns: [{accounts: 5, rate: 1, camouflage: 1}]", "seed: many",
-		"days: 3\ncampaigns: [{accounts: 5, rate: 1, scheduler: independent, camouflage: 0.5}]"} {
+		"days: 3\ncampaigns: [{accounts: 5, rate: 1, scheduler: independent, camouflage: 0.5}]",
+		"days: 3\ncampaigns: [{accounts: 5, rate: 1, rotate: -1}]", "days: 3\ncampaigns: [{accounts: 5, rate: 1, rotate: 0.1, cover: persona}]"} {
 		if _, err := Decode(strings.NewReader(bad)); err == nil {
 			t.Errorf("accepted %q", bad)
 		}
@@ -300,5 +301,39 @@ func TestSweepIsALatinHypercube(t *testing.T) {
 	}
 	if sum > 100 || len(s.Campaigns) == 0 {
 		t.Errorf("%d hostile accounts of 400 honest ones", sum)
+	}
+}
+
+func TestAccountsRotate(t *testing.T) {
+	first, last := map[string]time.Time{}, map[string]time.Time{}
+	var begun time.Time
+	truth := play(t, func(s *Scenario, c *CampaignSpec) {
+		s.Days, c.Start, c.Accounts, c.Rate, c.Failover, c.Rotate = 8, 1, 20, 30, 0, 0.25
+	}, func(e *palladium.Exchange, m Mark) {
+		if m.Campaign < 0 {
+			return
+		}
+		if begun.IsZero() {
+			begun = e.Time
+		}
+		if first[e.Account].IsZero() {
+			first[e.Account] = e.Time
+		}
+		last[e.Account] = e.Time
+	})
+	if n := len(truth.Campaigns[0].Accounts); n != 20+34 { // five a day for seven days, the last of them at the end
+		t.Fatalf("%d accounts", n)
+	}
+	given, fresh := 0, 0
+	for id, at := range first {
+		if at.Sub(begun) > 4*time.Hour {
+			fresh++
+		}
+		if truth.Start.Add(8*24*time.Hour).Sub(last[id]) > 12*time.Hour {
+			given++
+		}
+	}
+	if fresh < 32 || given < 30 {
+		t.Errorf("%d accounts came later, %d were given up", fresh, given)
 	}
 }

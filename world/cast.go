@@ -242,9 +242,9 @@ func (b *caster) fleetOf(accounts []int32, wires []*wire, work voice, k arrival.
 			a.Created = b.s.Start.Add(-time.Duration(b.r.ExpFloat64() * 60 * 24 * float64(time.Hour)))
 		}
 	}
-	f.ring.order = make([]int32, len(accounts))
+	f.ring.order, f.seats = make([]int32, len(accounts)), make([]int32, len(accounts))
 	for i := range f.ring.order {
-		f.ring.order[i] = int32(i)
+		f.ring.order[i], f.seats[i] = int32(i), int32(i)
 	}
 	f.r.Shuffle(len(accounts), func(i, j int) {
 		f.ring.order[i], f.ring.order[j] = f.ring.order[j], f.ring.order[i]
@@ -283,9 +283,9 @@ func (b *caster) campaign(spec *CampaignSpec, index int) {
 		accounts, wires = append(accounts, acc), append(wires, w)
 		truth.Accounts = append(truth.Accounts, b.accounts[acc].ID)
 	}
-	slices.Sort(truth.Accounts)
 	b.fleets = append(b.fleets, truth)
 	if spec.Scheduler == SchedulerIndependent {
+		slices.Sort(b.fleets[index].Accounts)
 		b.independents(spec, index, accounts, wires, start, end)
 		return
 	}
@@ -310,7 +310,35 @@ func (b *caster) campaign(spec *CampaignSpec, index int) {
 		f.clock.(*arrival.Flat).PerDay *= 1 - spec.Camouflage
 		b.personas(spec, index, accounts, wires, start, end)
 	}
+	b.rotate(f, spec, k, &b.fleets[index], start, end)
+	slices.Sort(b.fleets[index].Accounts)
 	b.launch(f)
+}
+
+// rotate gives up accounts of the fleet one after the other, at even times, for new ones of the same make that were signed up
+// within the day before.
+func (b *caster) rotate(f *fleet, spec *CampaignSpec, k *disguise, truth *CampaignTruth, start, end int64) {
+	if spec.Rotate == 0 {
+		return
+	}
+	pause := float64(arrival.Day) / (spec.Rotate * float64(spec.Accounts))
+	for n := 1; ; n++ {
+		t := start + int64(float64(n)*pause)
+		if t >= end {
+			return
+		}
+		acc, w := b.account(ClassCampaign, "")
+		b.truths[acc].Campaign = truth.ID
+		k.disguise(b, acc, w, n-1)
+		made := time.UnixMilli(t - b.r.Int64N(arrival.Day)).UTC()
+		a := &b.accounts[acc]
+		if a.SignupIP, _ = w.address(b.r, made.UnixMilli()); b.s.Style.Created {
+			a.Created = made
+		}
+		truth.Accounts = append(truth.Accounts, a.ID)
+		f.reliefs = append(f.reliefs, relief{t: t, seat: int32((n - 1) % spec.Accounts), slot: int32(len(f.accounts))})
+		f.accounts, f.wires = append(f.accounts, acc), append(f.wires, w)
+	}
 }
 
 // personas lets each account of a campaign also act as a person of its own, for the covered share of its rate.

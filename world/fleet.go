@@ -21,7 +21,9 @@ type fleet struct {
 	until    int64
 	pending  []job // binary heap
 	ring     lru
-	quota    []float64 // cumulated shares of the accounts, for scheduler quota
+	quota    []float64 // cumulated shares of the seats, for scheduler quota
+	seats    []int32   // the slot of the account that is on each seat
+	reliefs  []relief  // to come, by time
 	random   bool
 	sticky   int64   // how long a conversation keeps its account
 	failover float64 // share refused with 429 and sent again by the next account
@@ -36,6 +38,13 @@ type fleet struct {
 	campaign int32  // -1: honest
 	last     []job  // recent harvest, for grading
 	bias     []palladium.TokenBias
+}
+
+// relief is an account that is given up for another one.
+type relief struct {
+	t    int64
+	seat int32
+	slot int32 // of the new account
 }
 
 // job is a request that waits for its time.
@@ -114,6 +123,10 @@ func (f *fleet) advance() int64 {
 
 // take accepts the piece of work that arrives at f.source.
 func (f *fleet) take() {
+	for len(f.reliefs) > 0 && f.reliefs[0].t <= f.source {
+		f.seats[f.reliefs[0].seat] = f.reliefs[0].slot
+		f.reliefs = f.reliefs[1:]
+	}
 	j := job{t: f.source, slot: f.assign()}
 	if f.jitter > 0 {
 		j.t += f.r.Int64N(f.jitter)
@@ -164,16 +177,16 @@ func (f *fleet) sweep(g *stage, seed uint64) {
 	g.e.Output = ""
 }
 
-// assign picks the account for the next request.
+// assign picks the account for the next request, and returns its slot.
 func (f *fleet) assign() int32 {
 	switch {
 	case f.random:
-		return int32(f.r.IntN(len(f.accounts)))
+		return f.seats[f.r.IntN(len(f.seats))]
 	case f.quota != nil:
 		i, _ := slices.BinarySearch(f.quota, f.r.Float64()*f.quota[len(f.quota)-1])
-		return int32(min(i, len(f.accounts)-1))
+		return f.seats[min(i, len(f.seats)-1)]
 	}
-	return f.ring.take()
+	return f.seats[f.ring.take()]
 }
 
 func (f *fleet) push(j job) {
@@ -211,7 +224,7 @@ func (f *fleet) pop() job {
 	}
 }
 
-// lru is a ring of accounts, the least recently used first. Follow-ups on a kept account do not move it, as in the
+// lru is a ring of seats, the least recently used first. Follow-ups on a kept account do not move it, as in the
 // public relays.
 type lru struct {
 	order []int32

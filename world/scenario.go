@@ -98,6 +98,7 @@ type CampaignSpec struct {
 	Email        string        `yaml:"email" json:"email"`           // batch, clean
 	Age          string        `yaml:"age" json:"age"`               // burst, aged, spread
 	Organization string        `yaml:"organization" json:"organization"`
+	Rotate       float64       `yaml:"rotate,omitempty" json:"rotate,omitempty"` // share of the accounts given up each day, new ones in their place
 }
 
 // The words of CampaignSpec.
@@ -245,6 +246,9 @@ func (c *CampaignSpec) check() error {
 	}
 	if c.Camouflage < 0 || c.Camouflage >= 1 {
 		return fmt.Errorf("camouflage %g is not in [0,1)", c.Camouflage)
+	}
+	if c.Rotate < 0 || c.Rotate > 4 || c.Rotate > 0 && (c.Scheduler == SchedulerIndependent || c.Cover == CoverPersona) {
+		return fmt.Errorf("rotate %g is not in [0,4], or not behind a dispatcher: set scheduler to %s and cover to %s", c.Rotate, SchedulerLRU, CoverPooled)
 	}
 	if c.Scheduler == SchedulerIndependent && c.Camouflage > 0 {
 		return fmt.Errorf("camouflage needs a dispatcher: set it to 0, or scheduler to %s", SchedulerLRU)

@@ -1,6 +1,7 @@
 package evaluation
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"math"
@@ -154,6 +155,18 @@ func percent(v float64) string {
 		return "–"
 	}
 	return fmt.Sprintf("%.1f %%", 100*v)
+}
+
+// keptMark begins what stands at the end of the document and is not of this package: it stays when the document is written anew.
+const keptMark = "<!-- kept by `make eval`: from here on other commands measure and write -->"
+
+// Kept returns the part of a document that its next version ends with.
+func Kept(old []byte) []byte {
+	at := bytes.Index(old, []byte(keptMark))
+	if at < 0 {
+		return nil
+	}
+	return append([]byte("\n"), old[at:]...)
 }
 
 // Write writes the document.

@@ -278,3 +278,19 @@ func TestWriteSaysThatItCouldNot(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+func TestKept(t *testing.T) {
+	own, rest := "# Evaluation\n\nfigures\n", keptMark+"\n\n## Containment\n\nfigures of others\n"
+	for _, c := range []struct{ name, old, want string }{
+		{"no document", "", ""},
+		{"nothing of others", own, ""},
+		{"others' part", own + "\n" + rest, "\n" + rest},
+	} {
+		if got := string(Kept([]byte(c.old))); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+		if again := string(Kept([]byte(own + c.want))); again != c.want {
+			t.Errorf("%s, once more: %q", c.name, again)
+		}
+	}
+}

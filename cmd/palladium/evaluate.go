@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -63,7 +65,7 @@ func worldEvaluate() *cobra.Command {
 	return cmd
 }
 
-// writeDocument writes the document to a file, replaced whole, or to standard output.
+// writeDocument writes the document to a file, replaced whole but for what other measurements wrote at its end, or to standard output.
 func writeDocument(stdout io.Writer, name string, results *evaluation.Results) error {
 	if name == "" {
 		return results.Write(stdout)
@@ -72,6 +74,11 @@ func writeDocument(stdout io.Writer, name string, results *evaluation.Results) e
 	if err := results.Write(&text); err != nil {
 		return err
 	}
+	old, err := os.ReadFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read what the evaluation is to replace: %w", err)
+	}
+	text.Write(evaluation.Kept(old))
 	temp, err := os.CreateTemp(filepath.Dir(name), ".evaluation-*")
 	if err != nil {
 		return fmt.Errorf("write the evaluation, does the folder exist? %w", err)

@@ -1,7 +1,6 @@
 package campaign
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -28,12 +27,12 @@ func TestChanceIsConservative(t *testing.T) {
 		}
 		slices.Sort(accounts)
 		var p pool
-		p.load(x, accounts, newest)
+		p.Load(x, accounts, newest)
 		w := make([]weights, len(accounts))
 		for i := range w {
 			w[i][famParameters] = 8 // chosen by what is never tested
 		}
-		ts := tester{pop: x, bg: &tr.bg, sample: tr.bg.pool.acc, rng: tr.rng}
+		ts := tester{pop: x, bg: &tr.bg, sample: tr.bg.Pool.Acc, rng: tr.rng}
 		trial := ts.run(&p, w, now)
 		e += trial.e / draws
 		for f, v := range trial.p {
@@ -110,23 +109,5 @@ func TestDissolvedGroupsCount(t *testing.T) {
 		if got := tr.groups[0].Rejected; got != c.want {
 			t.Errorf("e %v among %d: rejected %v", c.e, c.tried, got)
 		}
-	}
-}
-
-// One account's traits add up within a family to its cap, and a program's to theirs.
-func TestWeightsAreCapped(t *testing.T) {
-	m := model{gain: map[uint32]float32{}, rate: map[uint32]float32{}}
-	for k := range m.major {
-		m.major[k] = palladium.NoToken
-	}
-	var s scorable
-	for i, k := range []palladium.Kind{palladium.KindPayment, palladium.KindDevice, palladium.KindSystem, palladium.KindTools, palladium.KindParams, palladium.KindClient} {
-		m.gain[uint32(i)], m.rate[uint32(i)] = 9, 1
-		s.tokens, s.kinds = append(s.tokens, uint32(i)), append(s.kinds, k)
-	}
-	var w weights
-	m.score(&s, &w)
-	if w[famIdentity] != familyCap || w[famTemplate]+w[famNetwork]+w[famParameters] != softwareCap {
-		t.Error(fmt.Sprint("weights ", w))
 	}
 }

@@ -29,6 +29,7 @@ type Facts struct {
 	Collisions       float64
 	Probing          bool
 	Whole            bool // no part of the group is left out by a model of the rest
+	Acted            bool // it was at act before, or a group was that makes up a fifth of it
 }
 
 // evidenceWeight is the least mean weight, in nats over the members, and evidenceShare the least share of members
@@ -89,7 +90,7 @@ func (g *Group) Facts(pop Population) Facts {
 	f.Vouched /= n
 	f.Declared = float64(most(orgs)) / n
 	f.Probing = probes > 0.2*drawn
-	f.Whole = !g.loose
+	f.Whole, f.Acted = !g.loose, g.acted
 	if g.trial.list.Public {
 		f.Collisions = g.trial.list.Inside / math.Max(g.trial.list.Expect, 1)
 	}
@@ -104,17 +105,21 @@ func most(m map[uint32]int) int {
 	return n
 }
 
-// support is the mean weight of family f over the members and the share of members with 2 nats or more.
+// support is the mean weight of family f over the members that the group was fitted with, and the share of them with 2 nats or more.
 func (g *Group) support(f int) (mean, share float64) {
-	for i := range g.weights {
+	n := 0.0
+	for i := range g.members {
+		if g.recent(g.members[i].account) {
+			continue
+		}
+		n++
 		w := float64(g.weights[i][f])
 		mean += w
 		if w >= 2 {
 			share++
 		}
 	}
-	n := float64(max(len(g.weights), 1))
-	return mean / n, share / n
+	return mean / max(n, 1), share / max(n, 1)
 }
 
 // daysProve is the e-value of the days from which on they show one dispatcher by themselves.
@@ -146,22 +151,39 @@ func (g *Group) opens(f int) bool {
 
 // beyondSoftware reports whether the family rests on more than what a program brings with it.
 func (g *Group) beyondSoftware(f int) bool {
-	for tok, gain := range g.model.gain {
-		k, ok := g.model.kindOf[tok]
-		if ok && familyIndex(k) == f && !k.Software() && gain*g.model.rate[tok] >= 2 {
+	for tok, gain := range g.model.Gain {
+		k, ok := g.model.KindOf[tok]
+		if ok && familyIndex(k) == f && !k.Software() && gain*g.model.Rate[tok] >= 2 {
 			return true
 		}
 	}
 	return false
 }
 
+// nameless is the most that the membership of an account is given as which shows nothing of who it is, where three in four do: its
+// texts and hours may be alike for a cause of their own, and no measure shall rest on these alone.
+const nameless = 0.8
+
 // Members returns the accounts of the group and their membership, by account number.
 func (g *Group) Members() ([]uint32, []float64) {
 	a, r := make([]uint32, len(g.members)), make([]float64, len(g.members))
+	named := 0
+	for i := range g.members {
+		if g.named(i) {
+			named++
+		}
+	}
 	for i, m := range g.members {
-		a[i], r[i] = m.account, float64(m.r)
+		if a[i], r[i] = m.account, float64(m.r); named*4 >= len(g.members)*3 && !g.named(i) {
+			r[i] = min(r[i], nameless)
+		}
 	}
 	return a, r
+}
+
+// named reports whether member i shows who it is, by 2 nats or more.
+func (g *Group) named(i int) bool {
+	return max(g.weights[i][famIdentity], g.weights[i][famNetwork]) >= 2
 }
 
 // Guests returns accounts that the group's model claims and that were let go because the operator vouches for them.
@@ -179,6 +201,7 @@ func (g *Group) Stage() (s palladium.Stage, at int64, drawn uint64) {
 // Decide records the stage that the policy gives the group at time now, and why.
 func (g *Group) Decide(s palladium.Stage, why []string, now int64, drawn int64) {
 	g.stage, g.why = s, why
+	g.acted = g.acted || s == palladium.StageAct
 	if (s == palladium.StageAct || s == palladium.StageReview) && g.decidedAt == 0 {
 		g.decidedAt, g.drawn = now, uint64(drawn)
 	}
@@ -194,9 +217,9 @@ type Shared struct {
 
 // Shared returns what the group's accounts have in common, by token.
 func (g *Group) Shared() map[uint32]Shared {
-	out := make(map[uint32]Shared, len(g.model.gain))
-	for tok, gain := range g.model.gain {
-		out[tok] = Shared{Token: tok, Kind: g.model.kindOf[tok], Gain: float64(gain), Rate: float64(g.model.rate[tok])}
+	out := make(map[uint32]Shared, len(g.model.Gain))
+	for tok, gain := range g.model.Gain {
+		out[tok] = Shared{Token: tok, Kind: g.model.KindOf[tok], Gain: float64(gain), Rate: float64(g.model.Rate[tok])}
 	}
 	return out
 }
@@ -225,7 +248,7 @@ func (g *Group) Collisions() (seen, expected float64, asStrangers bool) {
 
 // Beginning returns the length of the window in which most of the accounts began, in hours, and what that says in nats.
 func (g *Group) Beginning() (hours, nats float64) {
-	return g.model.onset.Hours(), float64(g.model.onset.Gain)
+	return g.model.Onset.Hours(), float64(g.model.Onset.Gain)
 }
 
 // Features returns what the extraction test measured at the last fit, in the order of its Names. It is not to be changed.

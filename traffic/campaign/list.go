@@ -21,7 +21,7 @@ func (t *tester) list(p *pool, sel []int) collision.List {
 	retried := 0.0
 	accounts := make([]uint32, 0, len(sel))
 	for _, i := range sel {
-		a := p.acc[i]
+		a := p.Acc[i]
 		in[a], accounts = true, append(accounts, a)
 		pr := t.pop.Profile(a)
 		retried += palladium.PromptKeep * float64(pr.Limited) / float64(max(pr.Exchanges, 1))
@@ -67,7 +67,7 @@ func (g *Group) lookers(pop Population) (out []int) {
 	firm := 0
 	for i, m := range g.members {
 		p := pop.Profile(m.account)
-		if g.weights[i].kinds() >= 3 {
+		if g.weights[i].Kinds() >= 3 {
 			firm++
 		} else if float64(p.Repeats) >= fresh*float64(max(p.Exchanges, 1)) {
 			out = append(out, i)
@@ -94,6 +94,7 @@ func (t *Tracker) unlist(g *Group, pop Population) {
 	for i, m := range g.members {
 		if slices.Contains(gone, i) {
 			delete(t.owner, m.account)
+			g.let = append(g.let, m.account)
 			if at := t.search.where(m.account); at >= 0 {
 				t.search.w[at] = weights{}
 			}
@@ -121,7 +122,7 @@ func (t *Tracker) alien(g *Group) func(uint32) bool {
 func (t *tester) neighbours(p *pool, sel []int, in map[uint32]bool) []uint32 {
 	votes := map[uint32]int{}
 	for _, i := range sel {
-		pr := t.pop.Profile(p.acc[i])
+		pr := t.pop.Profile(p.Acc[i])
 		lo, hi := palladium.KindShingle.Slots()
 		for e := lo; e < hi; e++ {
 			if k := pr.Edges[e].Token; k != palladium.NoToken {

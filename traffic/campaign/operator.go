@@ -9,6 +9,7 @@ import (
 
 	"github.com/palladium-guard/palladium/internal/stats"
 	"github.com/palladium-guard/palladium/internal/stats/cohesion"
+	"github.com/palladium-guard/palladium/internal/stats/cohesion/block"
 	"github.com/palladium-guard/palladium/internal/stats/collision"
 )
 
@@ -42,12 +43,12 @@ const pFloor = 1e-14
 func choose(w []weights, f int) []int {
 	var best float32
 	for i := range w {
-		best = max(best, w[i].total()-w[i][f])
+		best = max(best, w[i].Total()-w[i][f])
 	}
 	need := max(6, min(best*0.6, 12))
 	var out []int
 	for i := range w {
-		if w[i].total()-w[i][f] >= need {
+		if w[i].Total()-w[i][f] >= need {
 			out = append(out, i)
 		}
 	}
@@ -66,7 +67,7 @@ type tester struct {
 
 // chance compares behaviour with that of the background.
 func (t *tester) chance() *cohesion.Chance {
-	return &cohesion.Chance{Others: &t.bg.pool.Sample, Rand: t.rng}
+	return &cohesion.Chance{Others: &t.bg.Pool.Sample, Rand: t.rng}
 }
 
 // untested is the trial in which nothing was tested.
@@ -107,7 +108,7 @@ func (t *tester) run(p *pool, w []weights, at int64) trial {
 			lp = t.continuity(p, sel)
 			broad = lp
 		case famSchedule:
-			if lp = t.chance().Loads(&p.Sample, sel); p.peak(sel) <= lastingPeak {
+			if lp = t.chance().Loads(&p.Sample, sel); p.Peak(sel) <= lastingPeak {
 				broad = lp
 			}
 		case famTwins:
@@ -131,15 +132,15 @@ func (t *tester) run(p *pool, w []weights, at int64) trial {
 func (t *tester) tokens(p *pool, sel []int, f int) (lp, broad float64) {
 	here := map[int32]int{}
 	for _, i := range sel {
-		for _, tr := range p.traits[p.start[i]:p.start[i+1]] {
-			if k := p.tok[tr].kind; familyIndex(k) == f && !k.Software() {
+		for _, tr := range p.Traits[p.Start[i]:p.Start[i+1]] {
+			if k := p.Tok[tr].Kind; familyIndex(k) == f && !k.Software() {
 				here[tr]++
 			}
 		}
 	}
 	plans := map[uint64]float64{}
 	for _, i := range sel {
-		plans[t.pop.Profile(p.acc[i]).Plan] += 1 / float64(len(sel))
+		plans[t.pop.Profile(p.Acc[i]).Plan] += 1 / float64(len(sel))
 	}
 	tops := make([]int32, 0, len(here))
 	for tr, k := range here {
@@ -149,12 +150,12 @@ func (t *tester) tokens(p *pool, sel []int, f int) (lp, broad float64) {
 	}
 	tested := len(tops)
 	slices.SortFunc(tops, func(a, b int32) int {
-		sa := stats.ChernoffBinomial(float64(here[a]), float64(len(sel)), float64(p.tok[a].df)/float64(t.pop.Accounts()))
-		sb := stats.ChernoffBinomial(float64(here[b]), float64(len(sel)), float64(p.tok[b].df)/float64(t.pop.Accounts()))
+		sa := stats.ChernoffBinomial(float64(here[a]), float64(len(sel)), float64(p.Tok[a].DF)/float64(t.pop.Accounts()))
+		sb := stats.ChernoffBinomial(float64(here[b]), float64(len(sel)), float64(p.Tok[b].DF)/float64(t.pop.Accounts()))
 		return cmp.Or(cmp.Compare(sb, sa), cmp.Compare(a, b))
 	})
 	for _, tr := range tops[:min(len(tops), 6)] {
-		v := stats.LogBinomialTail(here[tr], len(sel), t.rate(&p.tok[tr], plans))
+		v := stats.LogBinomialTail(here[tr], len(sel), t.rate(&p.Tok[tr], plans))
 		if lp = min(lp, v); here[tr]*4 >= len(sel) {
 			broad = min(broad, v)
 		}
@@ -165,10 +166,10 @@ func (t *tester) tokens(p *pool, sel []int, f int) (lp, broad float64) {
 
 // rate is how often strangers hold the token: the larger of its share of all accounts and its share of the sampled
 // accounts on the same plans.
-func (t *tester) rate(tr *trait, plans map[uint64]float64) float64 {
+func (t *tester) rate(tr *block.Trait, plans map[uint64]float64) float64 {
 	n := float64(max(t.pop.Accounts(), 1))
-	rate := float64(tr.df) / n
-	lo, hi := tr.kind.Slots()
+	rate := float64(tr.DF) / n
+	lo, hi := tr.Kind.Slots()
 	have, all := map[uint64]float64{}, map[uint64]float64{}
 	for _, a := range t.sample {
 		pr := t.pop.Profile(a)
@@ -177,7 +178,7 @@ func (t *tester) rate(tr *trait, plans map[uint64]float64) float64 {
 		}
 		all[pr.Plan]++
 		for e := lo; e < hi; e++ {
-			if pr.Edges[e].Token == tr.token {
+			if pr.Edges[e].Token == tr.Token {
 				have[pr.Plan]++
 				break
 			}
@@ -195,11 +196,11 @@ func (t *tester) rate(tr *trait, plans map[uint64]float64) float64 {
 func (t *tester) continuity(p *pool, sel []int) float64 {
 	in := map[uint32]bool{}
 	for _, i := range sel {
-		in[p.acc[i]] = true
+		in[p.Acc[i]] = true
 	}
 	hit := 0
 	for _, i := range sel {
-		if t.partnered(p.acc[i], in) {
+		if t.partnered(p.Acc[i], in) {
 			hit++
 		}
 	}

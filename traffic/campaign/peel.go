@@ -52,11 +52,11 @@ func (t *Tracker) guests(g *Group, pop Population, newest uint32) map[uint32]boo
 			}
 		}
 		var m model
-		m.fit(&s.pool, r, &t.bg, pop.Accounts(), &t.without)
-		m.scoreAll(&s.pool, w)
+		m.Fit(&s.pool, r, &t.bg, pop.Accounts(), &t.without)
+		m.ScoreAll(&s.pool, w)
 		claimed := 0
 		for i := range r {
-			if side[i] == c && s.r[i] > 0.5 && w[i].total()+m.prior > 0 && w[i].belongs() {
+			if side[i] == c && s.r[i] > 0.5 && w[i].Total()+m.Prior > 0 && w[i].Belongs() {
 				claimed++
 			}
 		}
@@ -69,7 +69,7 @@ func (t *Tracker) guests(g *Group, pop Population, newest uint32) map[uint32]boo
 		}
 		for i := range r {
 			if side[i] == c && s.r[i] > 0.5 {
-				out[s.pool.acc[i]] = true
+				out[s.pool.Acc[i]] = true
 			}
 		}
 	}
@@ -89,15 +89,15 @@ func (t *Tracker) trim(g *Group) {
 	two := 0
 	totals := make([]float64, n)
 	for i := range g.weights {
-		if g.weights[i].keys() >= 2 {
+		if g.weights[i].Keys() >= 2 {
 			two++
 		}
-		totals[i] = float64(g.weights[i].total())
+		totals[i] = float64(g.weights[i].Total())
 	}
 	usual := stats.Median(totals)
 	keep := 0
 	for i, m := range g.members {
-		if totals[i] < usual/2 || two*5 >= n*3 && g.weights[i].keys() < 2 {
+		if totals[i] < usual/2 || two*5 >= n*3 && g.weights[i].Keys() < 2 {
 			delete(t.owner, m.account)
 			continue
 		}
@@ -111,36 +111,37 @@ func (t *Tracker) trim(g *Group) {
 func (t *Tracker) communities(g *Group) []uint32 {
 	s := &t.search
 	p := &s.pool
-	n := len(p.acc)
+	n := len(p.Acc)
 	var edges []graph.Edge
-	for i := range p.acc {
+	for i := range p.Acc {
 		if s.r[i] <= 0.5 {
 			continue
 		}
-		for _, tr := range p.traits[p.start[i]:p.start[i+1]] {
-			gain := float64(g.model.gain[p.tok[tr].token])
-			if gain < peelGain || p.tok[tr].kind.Software() {
+		for _, tr := range p.Traits[p.Start[i]:p.Start[i+1]] {
+			gain := float64(g.model.Gain[p.Tok[tr].Token])
+			if gain < peelGain || p.Tok[tr].Kind.Software() {
 				continue
 			}
 			edges = append(edges, graph.Edge{A: uint32(i), B: uint32(n) + uint32(tr), W: gain})
 		}
 	}
-	return graph.Modular(n+len(p.tok), edges, peelResolution, t.opt.Seed)[:n]
+	return graph.Modular(n+len(p.Tok), edges, peelResolution, t.opt.Seed)[:n]
 }
 
 // showOut fits the group anew without the guests and enrols from all candidates but them.
 func (t *Tracker) showOut(g *Group, pop Population, cands []uint32, guests map[uint32]bool, newest uint32) {
 	s := &t.search
-	for i, a := range s.pool.acc {
+	for i, a := range s.pool.Acc {
 		if guests[a] {
 			s.r[i] = 0
+			g.let = append(g.let, a)
 		}
 	}
-	s.m.fit(&s.pool, s.r, &t.bg, pop.Accounts(), &t.without)
-	s.m.scoreAll(&s.pool, s.w)
+	s.m.Fit(&s.pool, s.r, &t.bg, pop.Accounts(), &t.without)
+	s.m.ScoreAll(&s.pool, s.w)
 	s.partners(pop)
 	g.model = s.m
-	g.model.seal(&s.pool)
+	g.model.Seal(&s.pool)
 	s.m = model{}
 	for _, m := range g.members {
 		delete(t.owner, m.account)
@@ -151,7 +152,7 @@ func (t *Tracker) showOut(g *Group, pop Population, cands []uint32, guests map[u
 			stay = append(stay, a)
 		}
 	}
-	for i, a := range s.pool.acc {
+	for i, a := range s.pool.Acc {
 		if guests[a] {
 			s.w[i] = weights{}
 		}

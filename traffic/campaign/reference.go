@@ -35,7 +35,7 @@ func (unanswered) PValue(float64, int, []palladium.LinkedUse) (p float64, n int)
 
 // use measures the accounts laid out in p, of a group of the given size.
 func (t *Tracker) use(pop Population, p *pool, size int) palladium.LinkedUse {
-	u := palladium.LinkedUse{Features: t.opt.Extraction.Measure(profiles(pop, p.acc), &p.Sample, size), Accounts: size}
+	u := palladium.LinkedUse{Features: t.opt.Extraction.Measure(profiles(pop, p.Acc), &p.Sample, size), Accounts: size}
 	u.Score = t.opt.Extraction.Score(u.Features)
 	return u
 }
@@ -94,7 +94,7 @@ func (t *Tracker) refer(pop Population, newest uint32, tokens []uint32, limit in
 			covered[a] = true
 		}
 		slices.Sort(buf)
-		p.load(pop, buf, newest)
+		p.Load(pop, buf, newest)
 		t.refs = append(t.refs, reference{t.use(pop, &p, int(k.Holders)), slices.Clone(buf), sure})
 	}
 }

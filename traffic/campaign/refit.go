@@ -10,6 +10,7 @@ import (
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/internal/stats"
 	"github.com/palladium-guard/palladium/internal/stats/cohesion"
+	"github.com/palladium-guard/palladium/internal/stats/cohesion/block"
 )
 
 func groupID(n int) string { return fmt.Sprintf("c%04d", n) }
@@ -30,8 +31,8 @@ func (t *Tracker) refit(g *Group, pop Population, newest uint32, now int64) {
 	}
 	fit := t.sampleFor(cands, in)
 	s := &t.search
-	s.pool.load(pop, fit, newest)
-	s.r, s.w = resize(s.r, len(fit)), resize(s.w, len(fit))
+	s.pool.Load(pop, fit, newest)
+	s.r, s.w = block.Resize(s.r, len(fit)), block.Resize(s.w, len(fit))
 	for i, a := range fit {
 		s.r[i] = 0.1
 		if r, ok := in[a]; ok {
@@ -39,10 +40,10 @@ func (t *Tracker) refit(g *Group, pop Population, newest uint32, now int64) {
 		}
 	}
 	score := s.climb(pop, &t.bg)
-	g.members, g.extra = g.members[:0], nil
+	g.members, g.extra, g.let, g.late = g.members[:0], nil, nil, nil
 	if score > 0 {
 		g.model = s.m
-		g.model.seal(&s.pool)
+		g.model.Seal(&s.pool)
 		s.m = model{}
 		t.enrol(g, pop, cands, newest)
 		t.dismiss(g, pop)
@@ -52,6 +53,8 @@ func (t *Tracker) refit(g *Group, pop Population, newest uint32, now int64) {
 			t.showOut(g, pop, cands, guests, newest)
 		}
 	}
+	slices.Sort(g.let)
+	g.let = slices.Compact(g.let)
 	if len(g.members) < minAccounts {
 		for _, m := range g.members {
 			delete(t.owner, m.account)
@@ -61,6 +64,9 @@ func (t *Tracker) refit(g *Group, pop Population, newest uint32, now int64) {
 	}
 	t.judge(g, pop, newest, now)
 	g.enlist(now)
+	if g.recruits(now) { // who was taken in since the last fit has had no time to show what the others do
+		t.takeAll(g, slices.DeleteFunc(cands, func(a uint32) bool { _, was := in[a]; return !was }), pop, now)
+	}
 }
 
 // candidates are the members, those put up for it, and the holders of what the group has in common where that is
@@ -71,21 +77,10 @@ func (t *Tracker) candidates(g *Group, pop Population) []uint32 {
 		out = append(out, m.account)
 	}
 	out = append(out, g.extra...)
-	type tg struct {
-		tok uint32
-		v   float32
-	}
-	var top []tg
-	for tok, gain := range g.model.gain {
-		if r := g.model.rate[tok]; r >= 0.1 {
-			top = append(top, tg{tok, gain * r})
-		}
-	}
-	slices.SortFunc(top, func(a, b tg) int { return cmp.Or(cmp.Compare(b.v, a.v), cmp.Compare(a.tok, b.tok)) })
 	limit := 3*len(g.members) + 60
-	for _, k := range top[:min(len(top), 10)] {
-		if int(pop.Token(k.tok).Holders) <= limit {
-			out = pop.Holders(k.tok, limit, out)
+	for _, tok := range g.telling(10) {
+		if int(pop.Token(tok).Holders) <= limit {
+			out = pop.Holders(tok, limit, out)
 		}
 	}
 	if !g.calm {
@@ -94,6 +89,26 @@ func (t *Tracker) candidates(g *Group, pop Population) []uint32 {
 	slices.Sort(out)
 	out = slices.Compact(out)
 	return slices.DeleteFunc(out, func(a uint32) bool { o := t.owner[a]; return o != nil && o != g })
+}
+
+// telling returns up to n tokens that a tenth of the group or more holds, those that say most of it first.
+func (g *Group) telling(n int) []uint32 {
+	type tg struct {
+		tok uint32
+		v   float32
+	}
+	var top []tg
+	for tok, gain := range g.model.Gain {
+		if r := g.model.Rate[tok]; r >= 0.1 {
+			top = append(top, tg{tok, gain * r})
+		}
+	}
+	slices.SortFunc(top, func(a, b tg) int { return cmp.Or(cmp.Compare(b.v, a.v), cmp.Compare(a.tok, b.tok)) })
+	out := make([]uint32, 0, n)
+	for _, k := range top[:min(len(top), n)] {
+		out = append(out, k.tok)
+	}
+	return out
 }
 
 // sameTopic appends the newest accounts of the topic cells that most members are in.
@@ -145,8 +160,8 @@ func (t *Tracker) enrol(g *Group, pop Population, cands []uint32, newest uint32)
 		} else {
 			t.scoreOne(g, a, pop, newest, &w)
 		}
-		v := w.total() + g.model.prior
-		if v <= 0 || !w.belongs() {
+		v := w.Total() + g.model.Prior
+		if v <= 0 || !w.Belongs() {
 			continue
 		}
 		g.members = append(g.members, member{a, float32(1 / (1 + math.Exp(-float64(v))))})
@@ -203,10 +218,10 @@ func (t *Tracker) scoreOne(g *Group, a uint32, pop Population, newest uint32, w 
 			}
 		}
 	}
-	readLoads(pr, newest, palladium.SlotCount-1, &loads)
-	s := scorable{tokens: toks[:n], kinds: kinds[:n], has: has, loads: &loads, topic: &topic,
-		first: float32(float64(pr.First) / 3.6e6), topicN: int32(pop.Centred(a, &topic))}
-	g.model.score(&s, w)
+	block.ReadLoads(pr, newest, palladium.SlotCount-1, &loads)
+	s := block.Scorable{Tokens: toks[:n], Kinds: kinds[:n], Has: has, Loads: &loads, Topic: &topic,
+		First: float32(float64(pr.First) / 3.6e6), TopicN: int32(pop.Centred(a, &topic))}
+	g.model.Score(&s, w)
 }
 
 // judge runs both tests on the group. A group whose use is ordinary is tested for one operator once in three looks:
@@ -228,7 +243,7 @@ func (t *Tracker) judge(g *Group, pop Population, newest uint32, now int64) {
 // try runs the one-operator test.
 func (t *Tracker) try(g *Group, pop Population, now int64) {
 	s := &t.search
-	ts := tester{pop: pop, bg: &t.bg, sample: t.bg.pool.acc, rng: t.rng, without: t.without, alien: t.alien(g)}
+	ts := tester{pop: pop, bg: &t.bg, sample: t.bg.Pool.Acc, rng: t.rng, without: t.without, alien: t.alien(g)}
 	g.trial = ts.run(&s.pool, s.w, now)
 	if g.looks == 0 {
 		t.tried++
@@ -261,7 +276,7 @@ func (t *Tracker) gauge(g *Group, pop Population, newest uint32, now int64) {
 		accounts = accounts[:256]
 		slices.Sort(accounts)
 	}
-	t.fitPool.load(pop, accounts, newest)
+	t.fitPool.Load(pop, accounts, newest)
 	g.use = t.use(pop, &t.fitPool, len(g.members))
 	g.Changed = now
 	g.fitted.accounts, g.fitted.at, g.fitted.exchanges = len(g.members), now, 0
@@ -282,7 +297,7 @@ const (
 // day tests the loads of four whole slots, 24 hours, all later than the moment at which the roster was drawn up: fresh
 // data on a frozen membership, so that days multiply.
 func (t *Tracker) day(g *Group, pop Population, newest uint32, now int64) {
-	if t.without[famSchedule] || len(t.bg.pool.acc) < MinPopulation || newest < uint32(g.dayAt/palladium.SlotMillis)+1+daySlots {
+	if t.without[famSchedule] || len(t.bg.Pool.Acc) < MinPopulation || newest < uint32(g.dayAt/palladium.SlotMillis)+1+daySlots {
 		return
 	}
 	accounts, from := g.roster, g.dayAt
@@ -291,9 +306,9 @@ func (t *Tracker) day(g *Group, pop Population, newest uint32, now int64) {
 		return
 	}
 	p := &t.fitPool
-	p.load(pop, accounts, newest)
-	t.bg.pool.Slots = palladium.SlotCount - 1
-	own, others := p.Window(p.Slots-1-daySlots, daySlots), t.bg.pool.Window(t.bg.pool.Slots-1-daySlots, daySlots)
+	p.Load(pop, accounts, newest)
+	t.bg.Pool.Slots = palladium.SlotCount - 1
+	own, others := p.Window(p.Slots-1-daySlots, daySlots), t.bg.Pool.Window(t.bg.Pool.Slots-1-daySlots, daySlots)
 	sel := make([]int, len(accounts))
 	for i := range sel {
 		sel[i] = i
@@ -306,7 +321,7 @@ func (t *Tracker) day(g *Group, pop Population, newest uint32, now int64) {
 }
 
 // daySlots is how many whole slots make a day. The newest slot is not over, so a row of loads ends with it.
-const daySlots = 4
+const daySlots = block.DaySlots
 
 // enlist draws up the roster of the next day when there is none.
 func (g *Group) enlist(now int64) {

@@ -8,6 +8,7 @@ import (
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/internal/stats"
 	"github.com/palladium-guard/palladium/internal/stats/cohesion"
+	"github.com/palladium-guard/palladium/internal/stats/cohesion/block"
 )
 
 // minAccounts is the smallest group that is looked for.
@@ -35,7 +36,7 @@ func (s *searcher) interesting(pop Population, accounts []uint32, seed palladium
 	}
 	n := float64(len(accounts))
 	total := float64(pop.Accounts())
-	count := &s.pool.count
+	count := &s.pool.Tally
 	count.Reset(len(accounts) * palladium.EdgeCount)
 	for k := palladium.Kind(0); int(k) < palladium.KindCount; k++ {
 		if k == palladium.KindOrganization || k == palladium.KindCell || k.Software() || s.without[familyIndex(k)] ||
@@ -63,12 +64,12 @@ func (s *searcher) interesting(pop Population, accounts []uint32, seed palladium
 
 // alike reports whether the accounts draw their loads as if these were dealt.
 func (s *searcher) alike(pop Population, accounts []uint32, bg *background, newest uint32) bool {
-	if s.without[famSchedule] || len(accounts) < 12 || len(bg.pool.acc) < 20 {
+	if s.without[famSchedule] || len(accounts) < 12 || len(bg.Pool.Acc) < 20 {
 		return false
 	}
 	sample := cohesion.Sample{Loads: make([]cohesion.Row, len(accounts)), Slots: palladium.SlotCount - 1}
 	for i, a := range accounts {
-		readLoads(pop.Profile(a), newest, sample.Slots, &sample.Loads[i])
+		block.ReadLoads(pop.Profile(a), newest, sample.Slots, &sample.Loads[i])
 	}
 	return sample.Levelled()
 }
@@ -77,9 +78,9 @@ func (s *searcher) alike(pop Population, accounts []uint32, bg *background, newe
 // membership, or nil.
 func (s *searcher) find(pop Population, accounts []uint32, seed palladium.Kind, bg *background, newest uint32) []member {
 	slices.Sort(accounts)
-	s.pool.load(pop, accounts, newest)
+	s.pool.Load(pop, accounts, newest)
 	n := len(accounts)
-	s.r, s.w = resize(s.r, n), resize(s.w, n)
+	s.r, s.w = block.Resize(s.r, n), block.Resize(s.w, n)
 	var bestScore float64
 	var found []member
 	for _, start := range s.starts(seed, pop.Accounts()) {
@@ -90,7 +91,7 @@ func (s *searcher) find(pop Population, accounts []uint32, seed palladium.Kind, 
 			found = found[:0]
 			for i, r := range s.r {
 				if r > 0.5 {
-					found = append(found, member{s.pool.acc[i], r})
+					found = append(found, member{s.pool.Acc[i], r})
 				}
 			}
 		}
@@ -111,7 +112,7 @@ type member struct {
 // outside the seed's family.
 func (s *searcher) starts(seed palladium.Kind, population int) [][]float32 {
 	p := &s.pool
-	n := len(p.acc)
+	n := len(p.Acc)
 	var out [][]float32
 	if n <= 400 {
 		all := make([]float32, n)
@@ -125,13 +126,13 @@ func (s *searcher) starts(seed palladium.Kind, population int) [][]float32 {
 		g float64
 	}
 	var top []cand
-	for t := range p.tok {
-		tr := &p.tok[t]
-		if tr.here < 5 || seed < palladium.Kind(palladium.KindCount) && tr.kind.Family() == seed.Family() {
+	for t := range p.Tok {
+		tr := &p.Tok[t]
+		if tr.Here < 5 || seed < palladium.Kind(palladium.KindCount) && tr.Kind.Family() == seed.Family() {
 			continue
 		}
-		g := stats.ChernoffBinomial(float64(tr.here), float64(n), math.Max(float64(tr.df-tr.here+1)/float64(population), 1e-9))
-		if tr.here > 0.8*float32(n) && n <= 400 {
+		g := stats.ChernoffBinomial(float64(tr.Here), float64(n), math.Max(float64(tr.DF-tr.Here+1)/float64(population), 1e-9))
+		if tr.Here > 0.8*float32(n) && n <= 400 {
 			continue // no narrower than everybody
 		}
 		if g > 12 {
@@ -141,7 +142,7 @@ func (s *searcher) starts(seed palladium.Kind, population int) [][]float32 {
 	slices.SortFunc(top, func(a, b cand) int { return cmp.Or(cmp.Compare(b.g, a.g), cmp.Compare(a.t, b.t)) })
 	var used [palladium.KindCount]int
 	for _, c := range top {
-		k := p.tok[c.t].kind
+		k := p.Tok[c.t].Kind
 		if used[k] > 0 || len(out) >= 4 {
 			continue
 		}
@@ -156,10 +157,10 @@ func (s *searcher) starts(seed palladium.Kind, population int) [][]float32 {
 
 func (s *searcher) holdersOf(t int32) []float32 {
 	p := &s.pool
-	r := make([]float32, len(p.acc))
-	for i := range p.acc {
+	r := make([]float32, len(p.Acc))
+	for i := range p.Acc {
 		r[i] = 0.02
-		if slices.Contains(p.traits[p.start[i]:p.start[i+1]], t) {
+		if slices.Contains(p.Traits[p.Start[i]:p.Start[i+1]], t) {
 			r[i] = 0.95
 		}
 	}
@@ -168,7 +169,7 @@ func (s *searcher) holdersOf(t int32) []float32 {
 
 // steadiest starts from the accounts whose total load is the commonest.
 func (s *searcher) steadiest() []float32 {
-	r := make([]float32, len(s.pool.acc))
+	r := make([]float32, len(s.pool.Acc))
 	for i := range r {
 		r[i] = 0.02
 	}
@@ -184,14 +185,14 @@ func (s *searcher) climb(pop Population, bg *background) float64 {
 	var score float64
 	for iter := 0; iter < 7; iter++ {
 		var moved float32
-		s.m.fit(&s.pool, s.r, bg, pop.Accounts(), &s.without)
-		s.m.scoreAll(&s.pool, s.w)
+		s.m.Fit(&s.pool, s.r, bg, pop.Accounts(), &s.without)
+		s.m.ScoreAll(&s.pool, s.w)
 		s.partners(pop)
 		score = 0
 		var mass float32
 		for i := range s.r {
-			t := s.w[i].total() + s.m.prior
-			if !s.w[i].belongs() {
+			t := s.w[i].Total() + s.m.Prior
+			if !s.w[i].Belongs() {
 				t = min(t, -5)
 			}
 			r := float32(1 / (1 + math.Exp(-float64(t))))
@@ -215,7 +216,7 @@ func (s *searcher) partners(pop Population) {
 	if s.without[famContinuity] {
 		return
 	}
-	for i, a := range s.pool.acc {
+	for i, a := range s.pool.Acc {
 		s.buf = companions(pop, a, s.buf[:0])
 		for _, b := range s.buf {
 			if j := s.where(b); j >= 0 && s.r[j] > 0.3 {
@@ -247,7 +248,7 @@ func companions(pop Population, a uint32, buf []uint32) []uint32 {
 
 // where returns the position of account a in the pool; -1 when it is not there.
 func (s *searcher) where(a uint32) int {
-	if i, ok := slices.BinarySearch(s.pool.acc, a); ok {
+	if i, ok := slices.BinarySearch(s.pool.Acc, a); ok {
 		return i
 	}
 	return -1

@@ -15,7 +15,7 @@ var errState = errors.New("the kept groups contradict themselves")
 // kept lists the fields that a snapshot leaves out: what options set, what is rebuilt from the rest, and scratch that
 // no look at the accounts carries over to the next one.
 func kept() []string {
-	return []string{"Tracker.opt", "Tracker.without", "Tracker.owner", "Tracker.refsOn", "Tracker.rng", "Tracker.search", "Tracker.bg", "Tracker.fitPool"}
+	return []string{"Tracker.opt", "Tracker.without", "Tracker.owner", "Tracker.refsOn", "Tracker.wanted", "Tracker.rng", "Tracker.search", "Tracker.bg", "Tracker.fitPool"}
 }
 
 // Layout identifies what Save writes: a stream can be loaded where Layout is what it was when it was saved.
@@ -55,12 +55,12 @@ func Load(r io.Reader, opt Options, accounts, tokens int) (*Tracker, error) {
 		if g == nil || len(g.weights) < len(g.members) || len(g.use.Features) != features {
 			return nil, fmt.Errorf("load the groups: %w: a group", errState)
 		}
-		for _, a := range slices.Concat(g.extra, g.roster, g.guests) {
+		for _, a := range slices.Concat(g.extra, g.roster, g.guests, g.let, g.late) {
 			if int64(a) >= int64(accounts) {
 				return nil, fmt.Errorf("load the groups: %w: an account", errState)
 			}
 		}
-		for tok := range g.model.gain {
+		for tok := range g.model.Gain {
 			if int64(tok) >= int64(tokens) {
 				return nil, fmt.Errorf("load the groups: %w: a token", errState)
 			}

@@ -23,8 +23,8 @@ func grown() *Tracker {
 			g.members, g.weights = append(g.members, m), append(g.weights, weights{float32(a)})
 			t.owner[m.account] = g
 		}
-		g.model.gain = map[uint32]float32{3: 1.5, 7: 2}
-		g.model.rate = map[uint32]float32{3: 0.5, 7: 1}
+		g.model.Gain = map[uint32]float32{3: 1.5, 7: 2}
+		g.model.Rate = map[uint32]float32{3: 0.5, 7: 1}
 		t.groups = append(t.groups, g)
 	}
 	t.file()

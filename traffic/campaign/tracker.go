@@ -22,7 +22,8 @@ type Tracker struct {
 	without  [famCount]bool
 	groups   []*Group
 	owner    map[uint32]*Group
-	naturals []uint32 // tokens that join accounts: where reference groups come from
+	wanted   map[uint32][]int32 // groups that take in accounts, by what theirs have in common; nil: to be filed
+	naturals []uint32           // tokens that join accounts: where reference groups come from
 	seenNat  uint64
 	refs     []reference
 	refsOn   map[uint32][]int32 // the references, by account that they were measured on
@@ -47,7 +48,7 @@ func New(opt Options) *Tracker {
 	for f := range t.without {
 		t.without[f] = opt.Without[familyName(f)]
 	}
-	t.search.without, t.search.pool.without, t.fitPool.without = t.without, t.without, t.without
+	t.search.without, t.search.pool.Without, t.fitPool.Without = t.without, t.without, t.without
 	return t
 }
 
@@ -59,6 +60,7 @@ type Group struct {
 	weights []weights // of members
 	extra   []uint32  // accounts to look at when it is fitted next
 	guests  []uint32  // vouched accounts that would belong but were let go
+	let     []uint32  // guests and users of a list that the last fit let go, sorted
 
 	Born, Changed int64 // Unix ms
 	fitted        struct {
@@ -81,11 +83,19 @@ type Group struct {
 	compared  int
 	stage     palladium.Stage
 	decidedAt int64 // first review or act
+	acted     bool  // it was at act before, or a group was that makes up a fifth of it
 	drawn     uint64
 	why       []string
-	idle      int  // looks since the last one-operator test
-	loose     bool // a part of it does not hang together with the rest
-	calm      bool // its use is ordinary or it is vouched for: looked at less often
+	idle      int      // looks since the last one-operator test
+	late      []uint32 // members that were taken in since the last fit, sorted
+	grown     bool     // there are such since the last look
+	loose     bool     // a part of it does not hang together with the rest
+	calm      bool     // its use is ordinary or it is vouched for: looked at less often
+}
+
+// judged reports whether the policy put the group at review or act.
+func (g *Group) judged() bool {
+	return g.stage == palladium.StageAct || g.stage == palladium.StageReview
 }
 
 func (g *Group) suspect() bool { return g.Rejected && g.extractP <= 0.2 }
@@ -113,6 +123,7 @@ func (t *Tracker) Examine(now int64, pop Population, seeds []Seed, sample []uint
 	if len(sample) < 2*minAccounts {
 		return false
 	}
+	t.wanted = nil
 	t.remember(pop, seeds)
 	t.prepare(pop, sample, newest)
 	blocks := t.blocks(pop, seeds, newest)
@@ -122,7 +133,10 @@ func (t *Tracker) Examine(now int64, pop Population, seeds []Seed, sample []uint
 		if t.due(g, pop, now) {
 			t.refit(g, pop, newest, now)
 			changed = true
+		} else if t.recruit(g, pop, now) || g.grown {
+			changed = true
 		}
+		g.grown = false
 	}
 	t.absorb(pop, newest, now)
 	t.groups = slices.DeleteFunc(t.groups, func(g *Group) bool { return len(g.members) < minAccounts })
@@ -145,7 +159,7 @@ func (t *Tracker) prepare(pop Population, sample []uint32, newest uint32) {
 	}
 	some = slices.Clone(some)
 	slices.Sort(some)
-	t.bg.pool.load(pop, some, newest)
+	t.bg.Pool.Load(pop, some, newest)
 	t.opt.Extraction.Usual(profiles(pop, some))
 }
 
@@ -264,13 +278,21 @@ func (t *Tracker) merge(blocks [][]member, now int64) {
 
 const mergeDensity = 0.3
 
-// mergeOne makes one group of the given sets: the oldest group among them keeps its id and takes in the rest.
+// mergeOne makes one group of the given sets: the oldest group among them keeps its id and takes in the rest. One that was acted on
+// goes before older ones, and takes in no group that is not suspected itself: overlap alone neither undoes what was decided, nor
+// spreads it. See absorb for what does.
 func (t *Tracker) mergeOne(sets []int, all [][]member, old int, now int64) {
 	var g *Group
 	for _, i := range sets {
-		if i < old && (g == nil || t.groups[i].Born < g.Born) {
-			g = t.groups[i]
+		if i >= old {
+			continue
 		}
+		if h := t.groups[i]; g == nil || h.acted && !g.acted || h.acted == g.acted && h.Born < g.Born {
+			g = h
+		}
+	}
+	if g != nil && g.acted {
+		sets = slices.DeleteFunc(slices.Clone(sets), func(i int) bool { return i < old && t.groups[i] != g && !t.groups[i].judged() })
 	}
 	fresh := false
 	if g == nil {
@@ -337,7 +359,7 @@ func (t *Tracker) claims(g, h *Group, pop Population, newest uint32) bool {
 	for i := 0; i < len(h.members); i += step {
 		n++
 		t.scoreOne(g, h.members[i].account, pop, newest, &w)
-		if w.total()+g.model.prior > 0 && w.belongs() {
+		if w.Total()+g.model.Prior > 0 && w.Belongs() {
 			yes++
 		}
 	}
@@ -352,6 +374,7 @@ func (t *Tracker) dissolve(d, g *Group) {
 	if d.decidedAt != 0 && (g.decidedAt == 0 || d.decidedAt < g.decidedAt) {
 		g.decidedAt, g.drawn = d.decidedAt, d.drawn
 	}
+	g.acted = g.acted || d.acted && len(d.members)*5 >= len(g.members)
 	d.members = nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/internal/stats/cohesion/block"
 	"github.com/palladium-guard/palladium/traffic/linkage"
 )
 
@@ -153,15 +154,15 @@ func TestTwoCrewsStayApart(t *testing.T) {
 func fitted(tr *Tracker, x *linkage.Index, accounts []uint32, now int64) *Group {
 	newest := uint32(now / palladium.SlotMillis)
 	s := &tr.search
-	s.pool.load(x, accounts, newest)
-	s.r, s.w = resize(s.r, len(accounts)), resize(s.w, len(accounts))
+	s.pool.Load(x, accounts, newest)
+	s.r, s.w = block.Resize(s.r, len(accounts)), block.Resize(s.w, len(accounts))
 	for i := range s.r {
 		s.r[i] = 0.95
 	}
-	s.m.fit(&s.pool, s.r, &tr.bg, x.Accounts(), &tr.without)
-	s.m.scoreAll(&s.pool, s.w)
+	s.m.Fit(&s.pool, s.r, &tr.bg, x.Accounts(), &tr.without)
+	s.m.ScoreAll(&s.pool, s.w)
 	g := &Group{ID: "c0001", Born: 1, dayE: 1, extractP: 1, model: s.m}
-	g.model.seal(&s.pool)
+	g.model.Seal(&s.pool)
 	s.m = model{}
 	for i, a := range accounts {
 		g.members, g.weights = append(g.members, member{a, 0.95}), append(g.weights, s.w[i])

@@ -39,6 +39,7 @@ func Fields() []Field {
 		{"collisions", "double", "repeated prompts between accounts, as a share of what independent use expects"},
 		{"probing", "bool", "the accounts together sweep token biases over the vocabulary"},
 		{"whole", "bool", "no part of the group is left out by a model of the rest"},
+		{"acted", "bool", "the group, or a fifth of it, was at stage act before"},
 		{"exchanges", "int", "exchanges drawn"},
 		{"input_tokens", "int", "input tokens drawn"},
 		{"output_tokens", "int", "output tokens drawn"},
@@ -70,6 +71,8 @@ func (f *Facts) pointer(name string) any {
 		return &f.Linked
 	case "whole":
 		return &f.Whole
+	case "acted":
+		return &f.Acted
 	case "accounts":
 		return &f.Accounts
 	case "operator_rejected":

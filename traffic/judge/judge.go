@@ -43,6 +43,7 @@ type Facts struct {
 	Collisions       float64            // prompts repeated between members, as a share of the repeats that independent use of the same list expects
 	Probing          bool               // the members together sweep logit_bias or logprobs over the vocabulary
 	Whole            bool               // no part of the group is left out by a model of the rest
+	Acted            bool               // the group, or a fifth of it, was at act before
 	Linked           bool               // the members share more than chance explains
 }
 

@@ -213,8 +213,8 @@ func network(ip string) string {
 	return ip[:len(ip)-len(rest)]
 }
 
-// Observe takes in one exchange. Observations should come in time order; a little disorder does no harm.
-func (x *Index) Observe(o *palladium.Observation) {
+// Observe takes in one exchange and returns its account. Observations should come in time order; a little disorder does no harm.
+func (x *Index) Observe(o *palladium.Observation) uint32 {
 	h := xxh3.HashString(o.Account)
 	x.recollect(o, h)
 	a := x.enlist(o.Account, h)
@@ -231,6 +231,7 @@ func (x *Index) Observe(o *palladium.Observation) {
 	x.connect(a, p, o)
 	x.text(a, p, o)
 	x.conversation(a, p, o)
+	return a
 }
 
 // connect attaches what the connection and the request's form show.

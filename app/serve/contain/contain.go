@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/palladium-guard/palladium"
@@ -51,9 +52,10 @@ type Campaign struct {
 	Act      time.Time // when a measure that touches was decided first; zero: never
 	Covered  int       // accounts under a measure at some time
 	Before   int64     // output tokens drawn before Act
-	Draw     int64     // output tokens its requests after Act would have got with nobody in the way: what shadow mode lets through
-	Got      int64     // of these, what they got
-	Outside  int64     // of Got, what accounts drew that no measure was on
+	Draw     int64     // output tokens that its answers after Act would have held with nobody in the way: what shadow mode lets through
+	Got      int64     // of these, what they held
+	Split    Split     // Got by how it got through
+	Names    []string  // the campaigns under which measures were put on its accounts: each has an allowance of its own
 }
 
 // Leak is the share of the draw after Act that got through; NaN where the campaign never came to act.
@@ -79,7 +81,17 @@ type run struct {
 	out     Outcome
 	of      map[string]int // campaign of an account, by its place in out
 	touched map[string]bool
+	callers map[string]*caller   // accounts of campaigns
+	young   []*palladium.Account // records yet to be made, by time
+	running []answer             // of campaigns, until the first measure
 	version uint64
+}
+
+// answer is one that a campaign's account got before act.
+type answer struct {
+	account string
+	ends    time.Time
+	tokens  int64
 }
 
 // Play plays the world once with the policy's measures enforced.
@@ -98,9 +110,14 @@ func Play(ctx context.Context, o Options) (*Outcome, error) {
 		return nil, err
 	}
 	meter := measure.New([32]byte{1}, cues)
-	for a := range w.Accounts() {
-		r.det.Describe(a)
+	for a := range w.Accounts() { // a record comes when the account is made
+		if a.Created.After(o.World.Start) {
+			r.young = append(r.young, a)
+		} else {
+			r.det.Describe(a)
+		}
 	}
+	slices.SortStableFunc(r.young, func(a, b *palladium.Account) int { return a.Created.Compare(b.Created) })
 	for i, c := range w.Truth().Campaigns {
 		r.out.Campaigns = append(r.out.Campaigns, Campaign{ID: c.ID, Accounts: len(c.Accounts)})
 		for _, a := range c.Accounts {
@@ -113,6 +130,10 @@ func Play(ctx context.Context, o Options) (*Outcome, error) {
 			return nil, ctx.Err()
 		}
 		r.now = e.Time
+		for len(r.young) > 0 && !r.young[0].Created.After(r.now) {
+			r.det.Describe(r.young[0])
+			r.young = r.young[1:]
+		}
 		got, reached, err := r.gateway(e)
 		if err != nil {
 			return nil, err
@@ -132,6 +153,12 @@ func Play(ctx context.Context, o Options) (*Outcome, error) {
 			}
 		}
 	}
+	r.conclude()
+	return &r.out, nil
+}
+
+// conclude sums up what became of the accounts.
+func (r *run) conclude() {
 	for a := range r.touched {
 		if i, ok := r.of[a]; ok {
 			r.out.Campaigns[i].Covered++
@@ -139,7 +166,10 @@ func Play(ctx context.Context, o Options) (*Outcome, error) {
 			r.out.Honest++
 		}
 	}
-	return &r.out, nil
+	for a, c := range r.callers {
+		c.put = c.put || r.touched[a]
+		r.out.Campaigns[r.of[a]].Split.settle(c)
+	}
 }
 
 func prepare(ctx context.Context, o Options) (*run, error) {
@@ -149,7 +179,7 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &run{o: o, of: map[string]int{}, touched: map[string]bool{}, ledger: budget.New(nil, nil)}
+	r := &run{o: o, of: map[string]int{}, touched: map[string]bool{}, callers: map[string]*caller{}, ledger: budget.New(nil, nil)}
 	policy, err := sanction.New(o.Policy)
 	if err != nil {
 		return nil, err
@@ -212,25 +242,62 @@ func (r *run) count(e *palladium.Exchange, got int64) {
 		}
 		return
 	}
-	c := &r.out.Campaigns[i]
+	c, who := &r.out.Campaigns[i], r.callers[e.Account]
+	if who == nil {
+		who = &caller{first: r.now}
+		r.callers[e.Account] = who
+	}
 	if c.Begun.IsZero() {
 		c.Begun = r.now
 	}
 	if c.Act.IsZero() {
 		c.Before += got
+		r.running = append(r.running, answer{e.Account, r.now.Add(time.Duration(e.Outcome.MS * float64(time.Millisecond))), got})
 		return
 	}
 	c.Draw += e.Usage.Output
 	c.Got += got
-	if s := r.table.Find(e.Account, r.now); !s.Enforced || s.Verdict.Measure == palladium.MeasureObserve {
-		c.Outside += got
+	s := r.table.Find(e.Account, r.now)
+	under := s.Enforced && s.Verdict.Measure != palladium.MeasureObserve
+	awaited := false
+	if r.next != nil {
+		s := r.next.Find(e.Account, r.from)
+		awaited = s.Enforced && s.Verdict.Measure != palladium.MeasureObserve
 	}
+	who.put = who.put || under
+	who.got[who.cause(under, awaited, c.Act)] += got
+}
+
+// acted notes the first measure on campaign i: answers that run on then are counted whole, as nothing stops them.
+func (r *run) acted(i int) {
+	c := &r.out.Campaigns[i]
+	c.Act = r.now
+	r.running = slices.DeleteFunc(r.running, func(a answer) bool {
+		if r.of[a.account] != i {
+			return !a.ends.After(r.now)
+		}
+		if a.ends.After(r.now) {
+			c.Before, c.Draw, c.Got = c.Before-a.tokens, c.Draw+a.tokens, c.Got+a.tokens
+			r.callers[a.account].got[UnderWay] += a.tokens
+		}
+		return true
+	})
 }
 
 // look has policy carried out on what was found, and sends the verdicts on their way.
 func (r *run) look(ctx context.Context) error {
 	r.out.Looks++
-	acted, err := r.actor.Act(ctx, r.det.Present(0))
+	for _, c := range r.callers {
+		if c.looked.IsZero() && c.first.Before(r.now) {
+			c.looked = r.now
+		}
+	}
+	found := r.det.Present(0)
+	found.Linked = nil // policy decides by campaigns and their members alone; the rest is for people, and costs most of the time
+	for i := range found.Campaigns {
+		found.Campaigns[i].Detail = nil
+	}
+	acted, err := r.actor.Act(ctx, found)
 	if err != nil {
 		return fmt.Errorf("carry out policy at %s: %w", r.now.Format(time.RFC3339), err)
 	}
@@ -250,8 +317,16 @@ func (r *run) look(ctx context.Context) error {
 			continue
 		}
 		r.touched[v.Account] = true
-		if i, ok := r.of[v.Account]; ok && r.out.Campaigns[i].Act.IsZero() {
-			r.out.Campaigns[i].Act = r.now
+		i, ok := r.of[v.Account]
+		if !ok {
+			continue
+		}
+		c := &r.out.Campaigns[i]
+		if c.Act.IsZero() {
+			r.acted(i)
+		}
+		if !slices.Contains(c.Names, v.Campaign) {
+			c.Names = append(c.Names, v.Campaign)
 		}
 	}
 	r.version = version

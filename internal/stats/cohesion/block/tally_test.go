@@ -1,4 +1,4 @@
-package sketch
+package block
 
 import (
 	"math/rand/v2"

@@ -1,4 +1,4 @@
-package sketch
+package block
 
 // Tally counts numbers: an open-addressing table that is emptied by counting generations, so that it can be used over
 // and over without being cleared. The zero value takes a Reset before use.

@@ -1,0 +1,154 @@
+package campaign
+
+import (
+	"math"
+	"slices"
+
+	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/internal/stats"
+	"github.com/palladium-guard/palladium/internal/stats/cohesion/block"
+)
+
+// What an account that comes between two fits must show. Nothing is done on it alone: it is weighed by what the members of a
+// group that was judged have in common, and needs two independent keys, as the group did.
+const (
+	recruitKeys  = 2
+	recruitNats  = 2.2 // after the prior: nine to one
+	recruitShare = 0.5 // of the usual member's weight, as trim asks of members
+	recruitReach = 16  // tokens of the model whose newest holders are looked at
+	recruitLimit = 512 // holders of each
+	admitBelow   = 32  // exchanges from which on an account is left to the looks
+)
+
+// recruits reports whether the group takes in accounts between two fits: it is of one piece, and at act, or at review and either was at
+// act or is so new that it is still being found. Otherwise nothing hangs on it, and it is better judged by accounts that have
+// shown what they do.
+func (g *Group) recruits(now int64) bool {
+	return (g.stage == palladium.StageAct || g.stage == palladium.StageReview && (g.acted || now-g.Born < 24*3600*1000)) && !g.loose && len(g.members) >= minAccounts
+}
+
+// recruit takes in accounts that a group that is acted on has gained since it was fitted: accounts that take the place of others,
+// and those that had shown too little then. The model is that of the fit, so no account changes what is asked of the next one.
+// Those that the fit let go are left to the next fit. It reports whether anybody was taken in.
+func (t *Tracker) recruit(g *Group, pop Population, now int64) bool {
+	if !g.recruits(now) || g.fitted.at == now {
+		return false
+	}
+	var cands []uint32
+	for _, tok := range g.telling(recruitReach) {
+		cands = pop.Holders(tok, recruitLimit, cands)
+	}
+	slices.Sort(cands)
+	return t.takeAll(g, slices.Compact(cands), pop, now)
+}
+
+// takeAll takes in those of the accounts that are in no group and show enough.
+func (t *Tracker) takeAll(g *Group, accounts []uint32, pop Population, now int64) bool {
+	found := false
+	for _, a := range accounts {
+		if t.owner[a] == nil && t.take(g, a, pop, now) {
+			found = true
+		}
+	}
+	return found
+}
+
+// Admit asks of an account that has just sent something whether it is one that a group that is acted on has gained, and takes it
+// in if so, as the next look would. It is for every exchange, and cheap for those that have nothing to do with such a group.
+func (t *Tracker) Admit(a uint32, now int64, pop Population) bool {
+	if t.wanted == nil {
+		t.want(now)
+	}
+	if len(t.wanted) == 0 || t.owner[a] != nil {
+		return false
+	}
+	p := pop.Profile(a)
+	if p.Exchanges > admitBelow {
+		return false
+	}
+	var asked []int32
+	for i := range p.Edges {
+		for _, n := range t.wanted[p.Edges[i].Token] {
+			if !slices.Contains(asked, n) {
+				asked = append(asked, n)
+			}
+		}
+	}
+	slices.Sort(asked)
+	return slices.ContainsFunc(asked, func(n int32) bool { return t.take(t.groups[n], a, pop, now) })
+}
+
+// want files the groups that take in accounts by what their accounts have in common.
+func (t *Tracker) want(now int64) {
+	t.wanted = map[uint32][]int32{}
+	for i, g := range t.groups {
+		if !g.recruits(now) {
+			continue
+		}
+		for _, tok := range g.telling(recruitReach) {
+			t.wanted[tok] = append(t.wanted[tok], int32(i))
+		}
+	}
+}
+
+// take makes account a, which is in no group, a member of g if it shows enough.
+func (t *Tracker) take(g *Group, a uint32, pop Population, now int64) bool {
+	p := pop.Profile(a)
+	if p.Relation != 0 || p.Exchanges == 0 || float64(p.Repeats) >= stale*float64(p.Exchanges) {
+		return false // vouched for, silent, or sends what others sent before
+	}
+	if _, let := slices.BinarySearch(g.let, a); let {
+		return false
+	}
+	var w weights
+	t.scoreOne(g, a, pop, uint32(g.fitted.at/palladium.SlotMillis), &w)
+	v := w.Total() + g.model.Prior
+	if v < recruitNats || !w.Belongs() || g.firmKeys(p, &w) < recruitKeys || float64(w.AtOnce()) < recruitShare*g.usual() {
+		return false
+	}
+	i, _ := slices.BinarySearchFunc(g.members, a, func(m member, a uint32) int { return int(m.account) - int(a) })
+	g.members = slices.Insert(g.members, i, member{a, float32(1 / (1 + math.Exp(-float64(v))))})
+	g.weights = slices.Insert(g.weights, i, w)
+	i, _ = slices.BinarySearch(g.late, a)
+	g.late = slices.Insert(g.late, i, a)
+	t.owner[a] = g
+	g.Changed, g.grown = now, true
+	return true
+}
+
+// usual is the median of atOnce over the members that the group was fitted with.
+func (g *Group) usual() float64 {
+	all := make([]float64, 0, len(g.weights))
+	for i := range g.members {
+		if !g.recent(g.members[i].account) {
+			all = append(all, float64(g.weights[i].AtOnce()))
+		}
+	}
+	return stats.Median(all)
+}
+
+// recent reports whether a member was taken in since the last fit. What it shows is no evidence about the group.
+func (g *Group) recent(a uint32) bool {
+	_, is := slices.BinarySearch(g.late, a)
+	return is
+}
+
+// firmKeys counts the independent keys with which an account shows what the group has in common, by 2 nats each and by more than
+// what follows from the program that it runs.
+func (g *Group) firmKeys(p *palladium.Profile, w *weights) int {
+	var who, what float32
+	for i := range p.Edges {
+		gain, ok := g.model.Gain[p.Edges[i].Token]
+		kind := g.model.KindOf[p.Edges[i].Token]
+		if !ok || kind.Software() {
+			continue
+		}
+		switch familyIndex(kind) {
+		case famIdentity, famNetwork:
+			who = max(who, gain)
+		case famTemplate, famContinuity:
+			what = max(what, gain)
+		}
+	}
+	return block.CountOver(2, min(who, max(w[famIdentity], w[famNetwork])), max(min(what, max(w[famTemplate], w[famContinuity])), w[famTwins]), w[famSchedule])
+}

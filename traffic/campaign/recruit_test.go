@@ -1,0 +1,144 @@
+package campaign
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/palladium-guard/palladium"
+)
+
+func TestJudgedGroupTakesInWhoSharesTwoKeys(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 5))
+	wording := func(o *palladium.Observation) {
+		for k := range uint64(3) {
+			o.Shingles = append(o.Shingles, (k+1)*0x9e3779b97f4a7c15)
+		}
+	}
+	addresses := func(o *palladium.Observation) { o.IP, o.Net = 1<<40+r.Uint64N(4), 1<<40 }
+	for _, c := range []struct {
+		name     string
+		stage    palladium.Stage
+		relation palladium.Relation
+		shows    []func(*palladium.Observation)
+		let      bool
+		in       bool
+	}{
+		{"addresses and wording", palladium.StageAct, "", []func(*palladium.Observation){addresses, wording}, false, true},
+		{"the same, of a group at review that was just found", palladium.StageReview, "", []func(*palladium.Observation){addresses, wording}, false, true},
+		{"the same, of a group that nobody accuses", palladium.StageWatch, "", []func(*palladium.Observation){addresses, wording}, false, false},
+		{"the same, vouched for", palladium.StageAct, palladium.RelationTenant, []func(*palladium.Observation){addresses, wording}, false, false},
+		{"the same, let go by the last fit", palladium.StageAct, "", []func(*palladium.Observation){addresses, wording}, true, false},
+		{"addresses alone", palladium.StageAct, "", []func(*palladium.Observation){addresses}, false, false},
+		{"wording alone", palladium.StageAct, "", []func(*palladium.Observation){wording}, false, false},
+		{"nothing", palladium.StageAct, "", nil, false, false},
+	} {
+		x, now := people(1, 160, crew{"bot", 24, ""})
+		tr := examined(t, x, now)
+		if len(tr.groups) != 1 {
+			t.Fatalf("%d groups", len(tr.groups))
+		}
+		g := tr.groups[0]
+		g.Decide(c.stage, nil, now, 1)
+		before := g.Facts(x)
+		x.Describe(&palladium.Account{ID: "new", Plan: "pro", Relation: c.relation})
+		o := palladium.Observation{Account: "new", Time: now + hour, IP: r.Uint64(), Net: 7, Prompt: r.Uint64(), Words: 30, Turns: 1}
+		for _, show := range c.shows {
+			show(&o)
+		}
+		a := x.Observe(&o)
+		if c.let {
+			g.let = append(g.let, a)
+		}
+		if got := tr.Admit(a, o.Time, x); got != c.in {
+			t.Errorf("%s: admitted %v", c.name, got)
+			continue
+		}
+		if !c.in {
+			continue
+		}
+		f := g.Facts(x)
+		if tr.owner[a] != g || f.Accounts != before.Accounts+1 || f.Weight[palladium.Template] != before.Weight[palladium.Template] {
+			t.Errorf("%s: %d accounts after %d; what newcomers show is no evidence of the group", c.name, f.Accounts, before.Accounts)
+		}
+		if tr.Admit(a, o.Time, x) {
+			t.Errorf("%s: admitted twice", c.name)
+		}
+		if changed := tr.Examine(o.Time, x, nil, x.Background()); !changed || tr.owner[a] != g {
+			t.Errorf("%s: the next look does not know of it", c.name)
+		}
+	}
+}
+
+func TestOverlapDoesNotUndoAct(t *testing.T) {
+	set := func(from, to uint32) (out []member) {
+		for a := from; a < to; a++ {
+			out = append(out, member{a, 0.9})
+		}
+		return out
+	}
+	for _, c := range []struct {
+		name  string
+		acted bool
+		stage palladium.Stage // of the younger group
+		older palladium.Stage
+		left  []string
+	}{
+		{"groups that overlap become one under the older name", false, palladium.StageWatch, palladium.StageWatch, []string{"old"}},
+		{"one that was acted on stays beside an older one that is not suspected", true, palladium.StageAct, palladium.StageLinked, []string{"old", "young"}},
+		{"and takes in one that is", true, palladium.StageAct, palladium.StageReview, []string{"young"}},
+	} {
+		tr := New(Options{Seed: 1})
+		old := &Group{ID: "old", Born: 1, members: set(0, 20), stage: c.older}
+		young := &Group{ID: "young", Born: 2, members: set(20, 60), stage: c.stage, acted: c.acted}
+		tr.groups = []*Group{old, young}
+		for _, g := range tr.groups {
+			for _, m := range g.members {
+				tr.owner[m.account] = g
+			}
+		}
+		tr.merge([][]member{set(5, 55), set(8, 58)}, 3)
+		var left []string
+		for _, g := range tr.groups {
+			if len(g.members) > 0 {
+				left = append(left, g.ID)
+			}
+		}
+		if len(left) != len(c.left) || left[0] != c.left[0] {
+			t.Errorf("%s: %v are left, want %v", c.name, left, c.left)
+		}
+	}
+}
+
+func TestActedIsInheritedByWhoAFifthOfIs(t *testing.T) {
+	for _, c := range []struct {
+		n    int
+		want bool
+	}{{3, false}, {4, true}, {20, true}} {
+		tr := New(Options{Seed: 1})
+		d, g := &Group{members: make([]member, c.n), acted: true}, &Group{members: make([]member, 20)}
+		if tr.dissolve(d, g); g.acted != c.want {
+			t.Errorf("%d of 20: %v", c.n, g.acted)
+		}
+	}
+}
+
+func TestNobodyIsAMemberForCertainWithoutAName(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		named int // of eight
+		want  float64
+	}{{"most show who they are", 7, nameless}, {"three in four", 6, nameless}, {"few do", 5, 0.99}} {
+		g := &Group{}
+		for i := range 8 {
+			w := weights{famTemplate: 8, famSchedule: 4}
+			if i < c.named {
+				w[famNetwork] = 5
+			}
+			g.members, g.weights = append(g.members, member{uint32(i), 0.99}), append(g.weights, w)
+		}
+		if _, r := g.Members(); math.Abs(r[7]-c.want) > 1e-6 || math.Abs(r[0]-0.99) > 1e-6 {
+			t.Errorf("%s: %v", c.name, r)
+		}
+	}
+}
