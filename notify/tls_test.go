@@ -22,6 +22,8 @@ import (
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 	"github.com/leodido/go-syslog/v4/rfc5424"
+
+	"github.com/palladium-guard/palladium/internal/tlsfile"
 )
 
 // authority is one that these tests trust: its certificate's file, and what makes others.
@@ -144,7 +146,7 @@ func TestMailOverTLS(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("NOTIFY_TEST_WRONG", "wrong-3f")
 			at, o := serve(c.security == "tls")
-			n := openQuick(t, nil, Config{Sinks: []Sink{{Name: "mail", Allow: []string{"127.0.0.0/8"}, TLS: TLS{CA: c.ca, Name: c.host}, Mail: &Mail{
+			n := openQuick(t, nil, Config{Sinks: []Sink{{Name: "mail", Allow: []string{"127.0.0.0/8"}, TLS: TLS{Files: tlsfile.Client{CA: c.ca}, Name: c.host}, Mail: &Mail{
 				Server: at, From: "p@example.com", To: []string{"ops@example.com"}, Security: c.security, User: "palladium", PasswordEnv: c.env,
 			}}}})
 			said, err := n.Try(t.Context(), "mail")
@@ -218,7 +220,7 @@ func TestSyslogOverTLS(t *testing.T) {
 		{"another's certificate", filepath.Join(a.dir, "ca.pem"), "other.example.com", "certificate", cert, key},
 		{"no certificate of ours", filepath.Join(a.dir, "ca.pem"), "siem.example.com", "certificate required", "", ""},
 	} {
-		n := openQuick(t, nil, Config{Sinks: []Sink{{Name: "siem", Allow: []string{"127.0.0.0/8"}, TLS: TLS{CA: c.ca, Name: c.host, Certificate: c.cert, Key: c.key}, Syslog: &Syslog{Address: l.Addr().String()}}}})
+		n := openQuick(t, nil, Config{Sinks: []Sink{{Name: "siem", Allow: []string{"127.0.0.0/8"}, TLS: TLS{Files: tlsfile.Client{CA: c.ca, Certificate: c.cert, Key: c.key}, Name: c.host}, Syslog: &Syslog{Address: l.Addr().String()}}}})
 		said, err := n.Try(t.Context(), "siem")
 		if c.fails != "" {
 			if err == nil || !strings.Contains(err.Error(), c.fails) {
