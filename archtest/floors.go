@@ -34,7 +34,7 @@ type Room struct {
 func Rooms() []Room {
 	rooms := []Room{
 		{"", Root},
-		{"internal", Internal}, {"rules", Internal}, {"internal/tlsfile", Files},
+		{"internal", Internal}, {"rules", Internal}, {"internal/tlsfile", Files}, {"internal/filestamp", Files},
 		{"weights/manifest", Internal},                    // digests of files: signing, lineage and custody all speak of them
 		{"store/stream/batch", Internal},                  // the encoding alone: pure, so that tools read it too
 		{"store/catalog/record", Internal},                // the catalog's nouns, without its database: engines speak of them too

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/palladium-guard/palladium/internal/filestamp"
 	"github.com/palladium-guard/palladium/store"
 	"github.com/palladium-guard/palladium/weights/manifest"
 )
@@ -69,8 +70,8 @@ func OpenCache(dir, path string) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the digest cache: %w", err)
 	}
-	root, ok := stampOf(info)
-	if err := timesHold(path); err != nil || !ok {
+	root, ok := filestamp.Of(info)
+	if err := filestamp.TimesHold(path); err != nil || !ok {
 		return nil, fmt.Errorf("open the digest cache: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/palladium-guard/palladium/internal/filestamp"
 	"github.com/palladium-guard/palladium/weights/manifest"
 )
 
@@ -218,7 +219,7 @@ func TestSignAgainLarge(t *testing.T) {
 	tree, err := manifest.Walk(os.DirFS(b.dir), manifest.Scope{})
 	check(t, err)
 	for _, f := range tree.Files {
-		stamp, _ := stampOf(f.Info)
+		stamp, _ := filestamp.Of(f.Info)
 		open, err := os.Open(filepath.Join(b.dir, f.Path))
 		check(t, err)
 		for at := int64(0); at < f.Info.Size(); at += s.ShardSize {

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/palladium-guard/palladium/internal/filestamp"
 	"github.com/palladium-guard/palladium/internal/sha256pair"
 	"github.com/palladium-guard/palladium/weights/manifest"
 	"github.com/palladium-guard/palladium/weights/signing"
@@ -216,7 +217,7 @@ func (r *Reading) keep(complete bool) []string {
 }
 
 func (r *Reading) options() manifest.Options {
-	o := manifest.Options{Workers: cmp.Or(r.Workers, runtime.GOMAXPROCS(0)), Progress: r.Progress, Stamp: stampOf, Pair: sha256pair.New().Write}
+	o := manifest.Options{Workers: cmp.Or(r.Workers, runtime.GOMAXPROCS(0)), Progress: r.Progress, Stamp: filestamp.Of, Pair: sha256pair.New().Write}
 	if r.Cache != nil {
 		o.Memory = r.Cache
 	}

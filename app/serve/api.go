@@ -29,6 +29,7 @@ import (
 	"github.com/palladium-guard/palladium/api/assets"
 	"github.com/palladium-guard/palladium/api/decide"
 	"github.com/palladium-guard/palladium/app"
+	"github.com/palladium-guard/palladium/app/keydesk"
 	"github.com/palladium-guard/palladium/app/live"
 	"github.com/palladium-guard/palladium/app/office"
 	"github.com/palladium-guard/palladium/config"
@@ -180,7 +181,7 @@ func (h *house) office(origin string) (*office.Office, error) {
 		if err != nil {
 			return nil, err
 		}
-		opt.Keys = keyDesk{keys}
+		opt.Keys = keydesk.Desk{Keys: keys}
 	}
 	return office.New(opt)
 }

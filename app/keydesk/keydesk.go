@@ -1,4 +1,5 @@
-package serve
+// Package keydesk gives the operator's API the file of keys that the gateway reads.
+package keydesk
 
 import (
 	"context"
@@ -13,15 +14,15 @@ import (
 	"github.com/palladium-guard/palladium/traffic/gateway/credential"
 )
 
-// keyDesk gives the operator's API the file of keys that the gateway reads.
-type keyDesk struct{ keys *credential.Keys }
+// Desk gives the operator's API the file of keys that the gateway reads.
+type Desk struct{ Keys *credential.Keys }
 
 // List returns keys, newest first; the cursor is the id of the last one given.
-func (k keyDesk) List(_ context.Context, q catalog.CredentialQuery) ([]catalog.Credential, string, error) {
-	if err := k.keys.Reload(); err != nil {
+func (k Desk) List(_ context.Context, q catalog.CredentialQuery) ([]catalog.Credential, string, error) {
+	if err := k.Keys.Reload(); err != nil {
 		return nil, "", api.Unavailable("the file of keys cannot be read")
 	}
-	all := k.keys.List()
+	all := k.Keys.List()
 	slices.Reverse(all)
 	limit := q.Limit
 	if limit <= 0 {
@@ -43,12 +44,12 @@ func (k keyDesk) List(_ context.Context, q catalog.CredentialQuery) ([]catalog.C
 }
 
 // Create makes a key.
-func (k keyDesk) Create(_ context.Context, now time.Time, c catalog.Credential) (catalog.Credential, string, error) {
+func (k Desk) Create(_ context.Context, now time.Time, c catalog.Credential) (catalog.Credential, string, error) {
 	var expires time.Time
 	if c.Expires != nil {
 		expires = *c.Expires
 	}
-	key, secret, err := k.keys.Create(now, rand.Reader, credential.Grant{
+	key, secret, err := k.Keys.Create(now, rand.Reader, credential.Grant{
 		Account: c.Account, Organization: c.Organization, Plan: c.Plan, Budgets: c.Budgets,
 		Models: c.Models, Endpoints: c.Endpoints, Features: c.Features,
 		RequestsPerMinute: c.RequestsPerMinute, TokensPerMinute: c.TokensPerMinute,
@@ -60,14 +61,14 @@ func (k keyDesk) Create(_ context.Context, now time.Time, c catalog.Credential) 
 }
 
 // Revoke ends a key.
-func (k keyDesk) Revoke(_ context.Context, now time.Time, id, reason string) (catalog.Credential, error) {
-	key, err := k.keys.Revoke(now, id, reason)
+func (k Desk) Revoke(_ context.Context, now time.Time, id, reason string) (catalog.Credential, error) {
+	key, err := k.Keys.Revoke(now, id, reason)
 	return known(key, err)
 }
 
 // Rotate gives a key a new secret.
-func (k keyDesk) Rotate(_ context.Context, now time.Time, id string, overlap time.Duration) (catalog.Credential, string, error) {
-	key, secret, err := k.keys.Rotate(now, rand.Reader, id, overlap)
+func (k Desk) Rotate(_ context.Context, now time.Time, id string, overlap time.Duration) (catalog.Credential, string, error) {
+	key, secret, err := k.Keys.Rotate(now, rand.Reader, id, overlap)
 	c, err := known(key, err)
 	if err != nil {
 		return c, "", err

@@ -1,4 +1,5 @@
-package provenance
+// Package filestamp reads what a file system says of a file's state: whether it is the same file, unchanged.
+package filestamp
 
 import (
 	"fmt"
@@ -8,8 +9,8 @@ import (
 	"github.com/palladium-guard/palladium/weights/manifest"
 )
 
-// stampOf reads a file's state.
-func stampOf(info fs.FileInfo) (manifest.Stamp, bool) {
+// Of reads a file's state.
+func Of(info fs.FileInfo) (manifest.Stamp, bool) {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return manifest.Stamp{}, false
@@ -17,10 +18,10 @@ func stampOf(info fs.FileInfo) (manifest.Stamp, bool) {
 	return manifest.Stamp{Device: s.Dev, Inode: s.Ino, Size: s.Size, Modified: s.Mtim.Nano(), Change: s.Ctim.Nano()}, true
 }
 
-// timesHold returns an error when the file system under dir is not known to keep times of change by this machine's own
+// TimesHold returns an error when the file system under dir is not known to keep times of change by this machine's own
 // clock: network and user-space file systems tell whatever their server pleases. Those on which a write through a memory
 // map leaves the times alone, tmpfs, or sets them later, ZFS, are not among them.
-func timesHold(dir string) error {
+func TimesHold(dir string) error {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {
 		return err
