@@ -2,9 +2,11 @@ package provenance
 
 import (
 	"bytes"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/palladium-guard/palladium/weights/signing"
 )
@@ -30,6 +32,9 @@ func (f *KeyFiles) Open() (s *KeySigner, done func(), err error) {
 			}
 			s.Chain = append(s.Chain, certs...)
 		}
+		if err := holds(s.Chain[0], time.Now()); err != nil {
+			return nil, nil, fmt.Errorf("read the certificate %s: %w", f.Certificate, err)
+		}
 	}
 	secret, err := f.secret()
 	if err != nil {
@@ -52,6 +57,14 @@ func (f *KeyFiles) Open() (s *KeySigner, done func(), err error) {
 		return nil, nil, fmt.Errorf("read the private key %s: %w", f.Key, err)
 	}
 	return s, done, nil
+}
+
+// holds refuses a certificate by which nobody would take what is signed now.
+func holds(c *x509.Certificate, now time.Time) error {
+	if now.Before(c.NotBefore) || now.After(c.NotAfter) {
+		return fmt.Errorf("it holds from %s to %s, and nobody would take what it signs now: have it issued anew", c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly))
+	}
+	return nil
 }
 
 func (f *KeyFiles) secret() ([]byte, error) {

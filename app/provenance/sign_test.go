@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -392,6 +393,33 @@ func TestTrustFiles(t *testing.T) {
 	for name, f := range map[string]KeyFiles{"public": {Key: public}, "none": {Key: filepath.Join(dir, "none")}, "no passphrase file": {Key: private, Passphrase: filepath.Join(dir, "none")}, "no certificate": {Key: private, Certificate: private}} {
 		if _, _, err := f.Open(); err == nil {
 			t.Errorf("%s was opened", name)
+		}
+	}
+}
+
+// A certificate that does not hold today signs nothing.
+func TestCertificateDates(t *testing.T) {
+	b := newBench(t, small())
+	dir := t.TempDir()
+	p8, err := x509.MarshalPKCS8PrivateKey(b.key)
+	check(t, err)
+	keys := KeyFiles{Key: filepath.Join(dir, "key.pem"), Certificate: filepath.Join(dir, "cert.pem")}
+	check(t, os.WriteFile(keys.Key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: p8}), 0o600))
+	day := 24 * time.Hour
+	for name, c := range map[string]struct {
+		from, to time.Duration
+		ok       bool
+	}{"holds": {-day, day, true}, "expired": {-3 * day, -2 * day, false}, "not yet": {day, 2 * day, false}} {
+		tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(c.from), NotAfter: time.Now().Add(c.to)}
+		der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &b.key.PublicKey, b.key)
+		check(t, err)
+		check(t, os.WriteFile(keys.Certificate, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+		_, done, err := keys.Open()
+		if (err == nil) != c.ok || err != nil && !strings.Contains(err.Error(), "have it issued anew") {
+			t.Errorf("%s: got error %v", name, err)
+		}
+		if err == nil {
+			done()
 		}
 	}
 }

@@ -303,10 +303,15 @@ func (f *lineageVerifyFlags) run(cmd *cobra.Command, store, model string) error 
 	if !t.Holds() {
 		return &failure{status: statusFound, err: fmt.Errorf("the lineage of %s does not hold", model), hint: "do not rely on where this model comes from before it is clear why"}
 	}
-	if f.format == "text" {
-		fmt.Fprintf(out, "the lineage holds; its weakest edge between models is %s\n", t.Weakest())
+	if f.format != "text" {
+		return nil
 	}
-	return nil
+	if !t.Derived() {
+		_, err := fmt.Fprintln(out, "the lineage holds; no model in it is made from another one")
+		return err
+	}
+	_, err = fmt.Fprintf(out, "the lineage holds; its weakest edge between models is %s\n", t.Weakest())
+	return err
 }
 
 // printEvidence prints, once for each step, what was found when it was done again or measured.

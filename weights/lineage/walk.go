@@ -51,16 +51,23 @@ func (t *Trace) Holds() bool {
 
 // Weakest returns the weakest grade of the edges between models, Claimed when there is none.
 func (t *Trace) Weakest() Grade {
+	if worst := t.weakest(); worst >= 0 {
+		return Grades()[worst]
+	}
+	return Claimed
+}
+
+// Derived reports whether any model or adapter on the way was made from another one: else Weakest is of no edge.
+func (t *Trace) Derived() bool { return t.weakest() >= 0 }
+
+func (t *Trace) weakest() int {
 	worst := -1
 	for i := range t.Edges {
 		if e := &t.Edges[i]; (e.Role == Model || e.Role == Adapter) && e.Statement != "" {
 			worst = max(worst, slices.Index(Grades(), e.Grade))
 		}
 	}
-	if worst < 0 {
-		return Claimed
-	}
-	return Grades()[worst]
+	return worst
 }
 
 // Node returns the node with the identity, nil when there is none.

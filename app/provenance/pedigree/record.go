@@ -91,6 +91,9 @@ func Record(ctx context.Context, o RecordOptions) (*Recorded, error) {
 	}
 	for _, d := range o.Outputs {
 		a, err := readArtifact(ctx, d, o.Reading)
+		if c := s.Command; err != nil && c != nil && c.Status != 0 {
+			return nil, fmt.Errorf("the command ended with status %d, and nothing is recorded: read the output: %w", c.Status, err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read the output: %w", err)
 		}

@@ -57,7 +57,10 @@ func child(dir string) error {
 // TestKill kills a writer at random moments: the log verifies each time, without being opened first, and holds every entry
 // that was acknowledged, in its place.
 func TestKill(t *testing.T) {
-	rounds := 6
+	rounds := 20
+	if testing.Short() {
+		rounds = 6
+	}
 	if n, err := strconv.Atoi(os.Getenv("TLOG_TEST_ROUNDS")); err == nil { // each takes seconds on a busy disk
 		rounds = n
 	}
