@@ -16,6 +16,7 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/palladium-guard/palladium/store"
 	"github.com/palladium-guard/palladium/store/catalog"
 )
 
@@ -137,7 +138,14 @@ func (s *Server) problem(q *Request, err error) *Problem {
 		return Unavailable("the request was given up")
 	}
 	s.o.Log.Error("request failed", "operation", q.operation(), "request", q.ID, "error", err)
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, store.ErrUnavailable):
+		return Unavailable("the catalog's database cannot be reached: try again once health says that it is there, and look first whether it was done")
+	case errors.Is(err, store.ErrBusy):
+		return Unavailable("the catalog's database is busy: try again")
+	case errors.Is(err, store.ErrFull):
+		return Unavailable("the catalog's database has no room left: whoever runs it must make some")
+	case errors.Is(err, context.DeadlineExceeded):
 		return Unavailable("this took too long and was given up: ask for less, or try again")
 	}
 	return &Problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "something went wrong here; the log has more under request " + q.ID}
