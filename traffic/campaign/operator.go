@@ -107,7 +107,7 @@ func (t *tester) run(p *pool, w []weights, at int64) trial {
 			lp = t.continuity(p, sel)
 			broad = lp
 		case famSchedule:
-			if lp = t.chance().Loads(&p.Sample, sel); p.peak(sel) <= lastingPeak {
+			if lp = t.chance().Loads(&p.Sample, sel); p.Peak(sel, daySlots) <= lastingPeak {
 				broad = lp
 			}
 		case famTwins:

@@ -113,24 +113,3 @@ func resize[T any](s []T, n int) []T {
 	}
 	return s[:n]
 }
-
-// peak returns the largest share of the chosen accounts' requests that fell in one day's slots in a row.
-func (p *pool) peak(sel []int) float64 {
-	var by [len(cohesion.Row{})]float64
-	var total float64
-	for _, i := range sel {
-		for t := 0; t < p.Slots; t++ {
-			by[t] += float64(p.Loads[i][t])
-			total += float64(p.Loads[i][t])
-		}
-	}
-	most := 0.0
-	for t := 0; t < p.Slots; t++ {
-		day := 0.0
-		for _, v := range by[t:min(t+daySlots, p.Slots)] {
-			day += v
-		}
-		most = max(most, day)
-	}
-	return most / max(total, 1)
-}

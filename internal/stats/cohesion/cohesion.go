@@ -224,3 +224,24 @@ func (s *Sample) Window(from, n int) *Sample {
 	}
 	return out
 }
+
+// Peak returns the largest share of the chosen sources' events that fell in the given number of slots in a row.
+func (s *Sample) Peak(sel []int, slots int) float64 {
+	var by [Slots]float64
+	var total float64
+	for _, i := range sel {
+		for t := 0; t < s.Slots; t++ {
+			by[t] += float64(s.Loads[i][t])
+			total += float64(s.Loads[i][t])
+		}
+	}
+	most := 0.0
+	for t := 0; t < s.Slots; t++ {
+		sum := 0.0
+		for _, v := range by[t:min(t+slots, s.Slots)] {
+			sum += v
+		}
+		most = max(most, sum)
+	}
+	return most / max(total, 1)
+}
