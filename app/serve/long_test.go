@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/palladium-guard/palladium/internal/stats"
 	"github.com/palladium-guard/palladium/traffic/gateway/credential"
 	"github.com/palladium-guard/palladium/world/upstream"
 )
@@ -265,7 +266,8 @@ func makeKeys(t testing.TB, path string, n int) (out []string) {
 	return out
 }
 
-// Half the peak rate for SERVE_SOAK: memory and goroutines stay, and so does the slowest hundredth of answers.
+// Half the peak rate for SERVE_SOAK: memory and goroutines stay, and so does the slowest hundredth of answers, as a multiple of
+// what the same requests need that go past the gateway at the same time. The first window warms up and is not counted.
 func TestSoak(t *testing.T) {
 	program := os.Getenv("PALLADIUM")
 	long, err := time.ParseDuration(os.Getenv("SERVE_SOAK"))
@@ -275,30 +277,100 @@ func TestSoak(t *testing.T) {
 	up := httptest.NewServer(upstream.New(upstream.Config{Log: -1, KeepBody: -1}).Handler())
 	defer up.Close()
 	p := begin(t, program, "credentials: {keys: '%D/keys.jsonl'}\nbudget: {plans: {default: {per_minute: {requests: unlimited, tokens: unlimited}, account: {day: {requests: unlimited, input: unlimited, output: unlimited}, month: {requests: unlimited, input: unlimited, output: unlimited}}}}}\n", up.URL)
-	c := &caller{base: "http://" + p.callers, keys: makeKeys(t, filepath.Join(p.dir, "keys.jsonl"), 500), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, MaxConnsPerHost: 64}}}
+	client := func() *http.Client {
+		return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, MaxConnsPerHost: 64}}
+	}
+	c := &caller{base: "http://" + p.callers, keys: makeKeys(t, filepath.Join(p.dir, "keys.jsonl"), 500), client: client()}
+	past := &caller{base: up.URL, keys: c.keys, client: client()}
 	p.start()
 	rate := 0.0
 	for range 2 { // the first round warms up
 		rate = peak(t, c, 10*time.Second)
 	}
 	t.Logf("peak: %.0f exchanges/s", rate)
-	table := steady(t, p, c, rate/2, long)
+	table := steady(t, p, c, past, rate/2, long)[1:]
+	for _, f := range compare(table) {
+		t.Log(f.says)
+		if f.wrong {
+			t.Error(f.says)
+		}
+	}
+}
+
+// finding is what a comparison of the first third of a soak with its last came to.
+type finding struct {
+	says  string
+	wrong bool
+}
+
+// growth is how much more than in the first third a figure may come to in the last.
+const growth = 1.2
+
+// compare holds the last third of the windows against the first. Answers are compared over windows in which the machine gave the
+// load what it asked for, three at least in each third and half of them; where there are not, nothing is shown and that is wrong too.
+func compare(table []minute) (out []finding) {
 	third := max(1, len(table)/3)
 	early, late := table[:third], table[len(table)-third:]
-	mean := func(rows []minute, of func(minute) float64) (sum float64) {
-		for _, r := range rows {
-			sum += of(r) / float64(len(rows))
-		}
-		return sum
+	judge := func(name string, early, late []minute, of func(minute) float64) {
+		was, is := median(early, of), median(late, of)
+		out = append(out, finding{fmt.Sprintf("%s: %.3g in the first third, %.3g in the last, %.2f times as much", name, was, is, is/was), !(is <= growth*was)})
 	}
-	for name, of := range map[string]func(minute) float64{
-		"resident memory": func(m minute) float64 { return m.resident }, "heap in use": func(m minute) float64 { return m.heap },
-		"goroutines": func(m minute) float64 { return m.goroutines }, "p99": func(m minute) float64 { return m.p99.Seconds() },
+	judge("resident memory", early, late, func(m minute) float64 { return m.resident })
+	judge("heap in use", early, late, func(m minute) float64 { return m.heap })
+	judge("goroutines", early, late, func(m minute) float64 { return m.goroutines })
+	failed := 0
+	for _, m := range table {
+		failed += m.failed
+	}
+	out = append(out, finding{fmt.Sprintf("%d requests failed", failed), failed > 0})
+	usual := median(table, func(m minute) float64 { return m.past.Seconds() })
+	fair := func(rows []minute) []minute {
+		return slices.DeleteFunc(slices.Clone(rows), func(m minute) bool {
+			return float64(m.sent) < 0.95*float64(m.due) || m.past.Seconds() > 2*usual
+		})
+	}
+	first, last := fair(early), fair(late)
+	if least := max(min(3, third), (third+1)/2); len(first) < least || len(last) < least {
+		return append(out, finding{fmt.Sprintf("p99: nothing is shown, the machine was too busy: of %d windows each, %d and %d had the load asked for and a p99 past the gateway of at most twice the usual", third, len(first), len(last)), true})
+	}
+	judge("p99 over that past the gateway", first, last, func(m minute) float64 { return m.p99.Seconds() / m.past.Seconds() })
+	return out
+}
+
+func median(rows []minute, of func(minute) float64) float64 {
+	v := make([]float64, len(rows))
+	for i, r := range rows {
+		v[i] = of(r)
+	}
+	return stats.Median(v)
+}
+
+func TestCompareSoak(t *testing.T) {
+	window := func(p99, past time.Duration) minute {
+		return minute{due: 1000, sent: 1000, p99: p99, past: past, resident: 2e8, heap: 1e8, goroutines: 100}
+	}
+	repeat := func(n int, m minute) []minute { return slices.Repeat([]minute{m}, n) }
+	ms := time.Millisecond
+	calm, slow, busy := window(4*ms, 2*ms), window(8*ms, 2*ms), window(8*ms, 4*ms)
+	starved, leak, lost := window(time.Second, 500*ms), calm, calm
+	starved.sent, leak.heap, lost.failed = 300, 1.3e8, 1
+	for name, c := range map[string]struct {
+		table []minute
+		wrong string // "" for nothing
+	}{
+		"as it was":                 {repeat(9, calm), ""},
+		"slower":                    {slices.Concat(repeat(6, calm), repeat(3, slow)), "p99 over that past"},
+		"slower with the machine":   {slices.Concat(repeat(6, calm), repeat(3, busy)), ""},
+		"starved for a while":       {slices.Concat(repeat(5, calm), repeat(2, starved), repeat(5, calm)), ""},
+		"starved at the end":        {slices.Concat(repeat(6, calm), repeat(3, starved)), "nothing is shown"},
+		"heap grows":                {slices.Concat(repeat(6, calm), repeat(3, leak)), "heap in use"},
+		"a request failed":          {slices.Concat(repeat(8, calm), repeat(1, lost)), "1 requests failed"},
+		"slow, then as it was soon": {slices.Concat(repeat(3, slow), repeat(6, calm)), ""},
 	} {
-		ratio := mean(late, of) / mean(early, of)
-		t.Logf("%s: the last third is %.2f of the first", name, ratio)
-		if ratio > 1.2 {
-			t.Errorf("%s grows", name)
+		for _, f := range compare(c.table) {
+			if want := c.wrong != "" && strings.Contains(f.says, c.wrong); f.wrong != want {
+				t.Errorf("%s: %v, %q", name, f.wrong, f.says)
+			}
 		}
 	}
 }
@@ -327,49 +399,79 @@ func peak(t *testing.T, c *caller, long time.Duration) float64 {
 	return float64(sum) / long.Seconds()
 }
 
-// minute is what was seen in a minute, or less.
+// minute is what was seen in a window: a minute, or a twelfth of the time where that is less.
 type minute struct {
-	sent, failed               int
-	p50, p99                   time.Duration
+	due, sent, failed          int // requests that were to be answered in it, that were, and that failed
+	p50, p99, past             time.Duration
 	resident, heap, goroutines float64
 }
 
-// steady sends at a rate, and does not wait for slow answers before it sends the next.
-func steady(t *testing.T, p *process, c *caller, rate float64, long time.Duration) (table []minute) {
-	var mu sync.Mutex
-	var took []time.Duration
-	failed, n := 0, 0
+// tally gathers what requests took, from several goroutines.
+type tally struct {
+	mu     sync.Mutex
+	took   []time.Duration
+	failed int
+}
+
+func (y *tally) send(c *caller, n int) {
+	begun := time.Now()
+	err := c.send(n)
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.took = append(y.took, time.Since(begun))
+	if err != nil {
+		y.failed++
+	}
+}
+
+// take returns what came since the last call, the fastest first.
+func (y *tally) take() (took []time.Duration, failed int) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	took, failed = y.took, y.failed
+	y.took, y.failed = nil, 0
+	slices.Sort(took)
+	return took, failed
+}
+
+// quantile is 0 of nothing.
+func quantile(sorted []time.Duration, percent int) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[len(sorted)*percent/100]
+}
+
+// steady sends at a rate, and does not wait for slow answers before it sends the next: what waits for a connection counts. Every
+// eighth request goes past the gateway as well, at the same moment.
+func steady(t *testing.T, p *process, c, past *caller, rate float64, long time.Duration) (table []minute) {
+	var own, control tally
+	n, counted := 0, 0
 	var work sync.WaitGroup
 	start := time.Now()
-	round := min(time.Minute, long/6)
+	round := min(time.Minute, long/12)
 	for at := start; time.Since(start) < long; {
 		for next := at.Add(round); time.Now().Before(next); time.Sleep(time.Millisecond) {
 			for due := int(time.Since(start).Seconds() * rate); n < due; n++ {
-				work.Go(func() {
-					begun := time.Now()
-					err := c.send(n)
-					mu.Lock()
-					defer mu.Unlock()
-					took = append(took, time.Since(begun))
-					if err != nil {
-						failed++
-					}
-				})
+				i := n
+				work.Go(func() { own.send(c, i) })
+				if i%8 == 0 {
+					work.Go(func() { control.send(past, i) })
+				}
 			}
 		}
 		at = at.Add(round)
 		f := p.figures()
-		mu.Lock()
-		slices.Sort(took)
-		m := minute{sent: len(took), failed: failed, resident: f["process_resident_memory_bytes"], heap: f["go_memstats_heap_inuse_bytes"], goroutines: f["go_goroutines"]}
-		if len(took) > 0 {
-			m.p50, m.p99 = took[len(took)/2], took[len(took)*99/100]
+		took, failed := own.take()
+		direct, lost := control.take()
+		m := minute{
+			due: n - counted, sent: len(took), failed: failed + lost, p50: quantile(took, 50), p99: quantile(took, 99), past: quantile(direct, 99),
+			resident: f["process_resident_memory_bytes"], heap: f["go_memstats_heap_inuse_bytes"], goroutines: f["go_goroutines"],
 		}
-		took, failed = took[:0], 0
-		mu.Unlock()
+		counted = n
 		table = append(table, m)
-		t.Logf("%4.0f s: %6d answers, %d failed, p50 %v, p99 %v, %4.0f MB resident, heap %4.0f MB, %3.0f goroutines, %9.0f taken in", time.Since(start).Seconds(), m.sent, m.failed,
-			m.p50.Round(time.Microsecond), m.p99.Round(time.Microsecond), m.resident/1e6, m.heap/1e6, m.goroutines, f["palladium_detector_observations_total"])
+		t.Logf("%4.0f s: %6d answers of %6d, %d failed, p50 %v, p99 %v, past the gateway %v, %4.0f MB resident, heap %4.0f MB, %3.0f goroutines, %9.0f taken in, delay %.2f s", time.Since(start).Seconds(), m.sent, m.due, m.failed,
+			m.p50.Round(time.Microsecond), m.p99.Round(time.Microsecond), m.past.Round(time.Microsecond), m.resident/1e6, m.heap/1e6, m.goroutines, f["palladium_detector_observations_total"], f["palladium_detector_delay_seconds"])
 	}
 	work.Wait()
 	return table
