@@ -145,6 +145,11 @@ func (d *Detector) Present(rejected int64) *palladium.Report {
 	}
 	r.Counts = palladium.Counts{Exchanges: int64(d.index.Exchanges()), Accounts: int64(d.index.Accounts()), Rejected: rejected}
 	for _, g := range d.tracker.Groups() {
+		switch stage, _, _ := g.Stage(); stage {
+		case palladium.StageAct, palladium.StageReview, palladium.StageWatch, palladium.StageLinked:
+		default:
+			continue
+		}
 		c := brief.Campaign(d.tracker, g, d.index, d.index)
 		switch c.Stage {
 		case palladium.StageAct, palladium.StageReview, palladium.StageWatch:

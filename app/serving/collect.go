@@ -26,7 +26,7 @@ func collectLess() func() {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return func() {}
 	}
-	t := &tuner{before: debug.SetGCPercent(1600)} // of the 4 MB that count as alive before the first collection
+	t := &tuner{before: debug.SetGCPercent(percent(alive()))}
 	t.watch()
 	return func() {
 		t.ended.Store(true)
@@ -49,6 +49,16 @@ func (t *tuner) tune() {
 	if t.ended.Load() {
 		return
 	}
+	debug.SetGCPercent(percent(alive()))
+	if t.ended.Load() { // meanwhile
+		debug.SetGCPercent(t.before)
+		return
+	}
+	t.watch()
+}
+
+// alive is what the last collection found alive, or scanned as stacks and globals; the collector's target is a part of it.
+func alive() uint64 {
 	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
 	metrics.Read(s)
 	var all uint64
@@ -57,10 +67,13 @@ func (t *tuner) tune() {
 			all += s[i].Value.Uint64()
 		}
 	}
-	debug.SetGCPercent(int(max(garbage(all)*100/max(all, 1<<20), 5)))
-	if t.ended.Load() { // meanwhile
-		debug.SetGCPercent(t.before)
-		return
+	return all
+}
+
+// percent is how much may gather, in percent of what is alive. Before the first collection 4 MB count as alive.
+func percent(alive uint64) int {
+	if alive < 4<<20 {
+		alive = 4 << 20
 	}
-	t.watch()
+	return int(max(garbage(alive)*100/alive, 5))
 }

@@ -197,12 +197,17 @@ func (t *Tracker) dismiss(g *Group, pop Population) {
 	g.members, g.weights = g.members[:keep], g.weights[:keep]
 }
 
+// scratch is where an account that is in no pool is laid out for scoring.
+type scratch struct {
+	topic cohesion.Vector
+	loads cohesion.Row
+	toks  [palladium.EdgeCount]uint32
+	kinds [palladium.EdgeCount]palladium.Kind
+}
+
 // scoreOne scores any account with the group's model. newest is the load slot that the model was fitted at.
 func (t *Tracker) scoreOne(g *Group, a uint32, pop Population, newest uint32, w *weights) {
-	var topic cohesion.Vector
-	var loads cohesion.Row
-	var toks [palladium.EdgeCount]uint32
-	var kinds [palladium.EdgeCount]palladium.Kind
+	c := &t.scratch
 	pr := pop.Profile(a)
 	n, has := 0, uint32(0)
 	for k := palladium.Kind(0); int(k) < palladium.KindCount; k++ {
@@ -212,15 +217,21 @@ func (t *Tracker) scoreOne(g *Group, a uint32, pop Population, newest uint32, w 
 		lo, hi := k.Slots()
 		for e := lo; e < hi; e++ {
 			if tok := pr.Edges[e].Token; tok != palladium.NoToken {
-				toks[n], kinds[n] = tok, k
+				c.toks[n], c.kinds[n] = tok, k
 				n++
 				has |= 1 << k
 			}
 		}
 	}
-	block.ReadLoads(pr, newest, palladium.SlotCount-1, &loads)
-	s := block.Scorable{Tokens: toks[:n], Kinds: kinds[:n], Has: has, Loads: &loads, Topic: &topic,
-		First: float32(float64(pr.First) / 3.6e6), TopicN: int32(pop.Centred(a, &topic))}
+	s := block.Scorable{Tokens: c.toks[:n], Kinds: c.kinds[:n], Has: has, Loads: &c.loads, Topic: &c.topic, First: float32(float64(pr.First) / 3.6e6)}
+	// What the model says nothing of is not laid out: it is the costly part.
+	loads, topics := g.model.Asks()
+	if loads {
+		block.ReadLoads(pr, newest, palladium.SlotCount-1, &c.loads)
+	}
+	if topics {
+		s.TopicN = int32(pop.Centred(a, &c.topic))
+	}
 	g.model.Score(&s, w)
 }
 

@@ -15,7 +15,7 @@ var errState = errors.New("the kept groups contradict themselves")
 // kept lists the fields that a snapshot leaves out: what options set, what is rebuilt from the rest, and scratch that
 // no look at the accounts carries over to the next one.
 func kept() []string {
-	return []string{"Tracker.opt", "Tracker.without", "Tracker.owner", "Tracker.refsOn", "Tracker.wanted", "Tracker.rng", "Tracker.search", "Tracker.bg", "Tracker.fitPool"}
+	return []string{"Tracker.opt", "Tracker.without", "Tracker.owner", "Tracker.refsOn", "Tracker.wanted", "Tracker.rng", "Tracker.search", "Tracker.bg", "Tracker.fitPool", "Tracker.scratch"}
 }
 
 // Layout identifies what Save writes: a stream can be loaded where Layout is what it was when it was saved.

@@ -36,6 +36,7 @@ type Tracker struct {
 	search   searcher
 	bg       background
 	fitPool  pool
+	scratch  scratch
 }
 
 // New returns a tracker without groups.
@@ -351,16 +352,18 @@ func (t *Tracker) absorb(pop Population, newest uint32, now int64) {
 	}
 }
 
-// claims reports whether g's model makes members of at least half of a sample of h's.
+// claims reports whether g's model makes members of at least half of a sample of h's. It stops once that is decided.
 func (t *Tracker) claims(g, h *Group, pop Population, newest uint32) bool {
 	step := max(len(h.members)/12, 1)
-	n, yes := 0, 0
+	n := (len(h.members) + step - 1) / step
+	yes, no := 0, 0
 	var w weights
-	for i := 0; i < len(h.members); i += step {
-		n++
+	for i := 0; yes*2 < n && no*2 <= n; i += step {
 		t.scoreOne(g, h.members[i].account, pop, newest, &w)
 		if w.Total()+g.model.Prior > 0 && w.Belongs() {
 			yes++
+		} else {
+			no++
 		}
 	}
 	return yes*2 >= n

@@ -131,6 +131,9 @@ type Scorable struct {
 	TopicN int32
 }
 
+// Asks reports whether the model says anything of loads and of topics. What it does not ask for need not be laid out.
+func (m *Model) Asks() (loads, topics bool) { return m.levels.OK, m.heading.OK }
+
 // Score returns the account's weights: for each kind of token the most telling one, summed within a family up to
 // its cap; what the account lacks counts against it.
 func (m *Model) Score(s *Scorable, w *Weights) {
