@@ -171,6 +171,8 @@ func (f *postgresForm) empties(tables []string) []string {
 	return []string{"TRUNCATE " + quoted(tables, ", ")}
 }
 
+func (f *postgresForm) within(column string) string { return "strpos(" + column + ", ?) > 0" }
+
 func (f *postgresForm) listen(ctx context.Context, _ *sql.DB, changed func()) error {
 	conn, err := pgx.ConnectConfig(ctx, f.config)
 	if err != nil {

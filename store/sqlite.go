@@ -122,6 +122,8 @@ func (f *sqliteForm) empties(tables []string) (out []string) {
 	return out
 }
 
+func (f *sqliteForm) within(column string) string { return "instr(" + column + ", ?) > 0" }
+
 // listen polls the counter that SQLite keeps of commits by others than the asking connection.
 func (f *sqliteForm) listen(ctx context.Context, read *sql.DB, changed func()) error {
 	conn, err := read.Conn(ctx)

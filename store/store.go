@@ -78,6 +78,8 @@ type form interface {
 	drops(tables []string) []string
 	// empties gives statements that delete all rows of tables, of which the first are referred to by none.
 	empties(tables []string) []string
+	// within is the condition that the text of a column holds the value of one placeholder.
+	within(column string) string
 	// listen calls changed after each commit by another process, until ctx ends.
 	listen(ctx context.Context, read *sql.DB, changed func()) error
 	// class gives which of the errors of this package an error of the driver is, nil for none; again says that the
@@ -130,6 +132,9 @@ func (d *DB) Schema() Schema { return d.schema }
 
 // Form gives "sqlite" or "postgres".
 func (d *DB) Form() string { return d.form.name() }
+
+// Within is the condition that the text of a column holds the value of one placeholder, byte for byte.
+func (d *DB) Within(column string) string { return d.form.within(column) }
 
 // Close ends all connections; the channels of Changed are closed.
 func (d *DB) Close() error {

@@ -205,7 +205,10 @@ func rowsOf(t *testing.T, db *store.DB, raised bool) map[string][]string {
 					}
 					line += fmt.Sprintf("%s=%T:%q|", shape[i].Name, c, fmt.Sprint(c))
 				}
-				if table == "numbers" && raised && (strings.Contains(line, `"verdicts"`) || strings.Contains(line, `"credentials"`)) {
+				if table == "campaign_texts" && raised {
+					line, _, _ = strings.Cut(line, "version=")
+				}
+				if table == "numbers" && raised && (strings.Contains(line, `"verdicts"`) || strings.Contains(line, `"credentials"`) || strings.Contains(line, `"texts"`)) {
 					return err
 				}
 				out[table] = append(out[table], line)
@@ -260,12 +263,12 @@ func TestBackup(t *testing.T) {
 	all := engines(t)
 	for version := 1; version <= known(t); version++ {
 		for _, from := range all {
-			source := connect(t, from.url())
+			url := from.url()
+			source := connect(t, url)
 			fill(t, source, version, 40)
 			data := backedUp(t, source)
 			before := rowsOf(t, source, true)
-			_, err := source.Migrate(t.Context())
-			check(t, err)
+			check(t, open(t, url).Close())
 			want := rowsOf(t, source, true)
 			for table, rows := range before {
 				if len(rows) != len(want[table]) {

@@ -35,7 +35,10 @@ type CampaignQuery struct {
 
 // ListCampaigns gives campaigns without Accounts and Detail, and the cursor of the next page, empty at the end.
 func (s *Store) ListCampaigns(ctx context.Context, q CampaignQuery) ([]Campaign, string, error) {
-	w := q.where()
+	w, err := s.selected(ctx, q)
+	if err != nil {
+		return nil, "", err
+	}
 	order := map[string]store.Order{
 		SortRisk:     {Name: SortRisk, Key: "risk", ID: "id", Kind: "fs", Desc: true},
 		SortDeadline: {Name: SortDeadline, Key: "urgency", ID: "id", Kind: "is"},
@@ -51,8 +54,7 @@ func (s *Store) ListCampaigns(ctx context.Context, q CampaignQuery) ([]Campaign,
 	return campaigns().Page(ctx, s.db, w, o, q.Page)
 }
 
-func (q *CampaignQuery) where() store.Where {
-	var w store.Where
+func (s *Store) selected(ctx context.Context, q CampaignQuery) (w store.Where, err error) {
 	store.In(&w, "state", q.State)
 	if len(q.Stage) == 0 {
 		w.And("stage <> 'linked'")
@@ -68,19 +70,21 @@ func (q *CampaignQuery) where() store.Where {
 		w.And("lower(labels) LIKE ? ESCAPE '!'", store.Like(string(quoted)))
 	}
 	if q.Text != "" {
-		like := store.Like(q.Text)
-		w.And("(lower(id) LIKE ? ESCAPE '!' OR lower(labels) LIKE ? ESCAPE '!' OR lower(evidence) LIKE ? ESCAPE '!' OR "+
-			"id IN (SELECT campaign FROM members WHERE account >= ? AND account < ?))", like, like, like, q.Text, q.Text+"\U0010FFFF")
+		err = s.holding(ctx, &w, q.Text)
 	}
 	if q.Listed {
 		w.And("gone IS NULL")
 	}
-	return w
+	return w, err
 }
 
 // CountCampaigns says how many campaigns q selects on all pages.
 func (s *Store) CountCampaigns(ctx context.Context, q CampaignQuery) (int64, error) {
-	return campaigns().Count(ctx, s.db, q.where())
+	w, err := s.selected(ctx, q)
+	if err != nil {
+		return 0, err
+	}
+	return campaigns().Count(ctx, s.db, w)
 }
 
 // GetCampaign gives a campaign without Accounts and Detail.
@@ -123,6 +127,9 @@ func (s *Store) PutCampaign(ctx context.Context, c Campaign) (Campaign, error) {
 		now.State, now.Resolution, now.Assignee, now.Deadline, now.Labels = c.State, c.Resolution, c.Assignee, c.Deadline, c.Labels
 		now.Revision, now.Updated = was+1, time.Now().UTC()
 		if err := foundTable().Change(ctx, tx, now, c.ID, was); err != nil {
+			return err
+		}
+		if err := saveTexts(ctx, tx, []searched{{campaign: now.ID, text: record.Searched(now.ID, now.Labels, now.Evidence)}}); err != nil {
 			return err
 		}
 		c, err = campaigns().Get(ctx, tx, "WHERE id = ?", c.ID)

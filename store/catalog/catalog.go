@@ -53,6 +53,7 @@ type Store struct {
 	db    *store.DB
 	zip   *zstd.Encoder
 	unzip *zstd.Decoder
+	index *index // nil within a transaction
 }
 
 //go:embed schema
@@ -68,12 +69,17 @@ func Open(ctx context.Context, c Config, log *slog.Logger, migrate bool) (*Store
 	if err != nil {
 		return nil, fmt.Errorf("open the catalog: %w", err)
 	}
-	s := &Store{db: db}
+	s := &Store{db: db, index: &index{}}
 	if s.zip, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest)); err == nil {
 		s.unzip, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxDetail))
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
+	}
+	if migrate {
+		if err := fillTexts(ctx, db); err != nil {
+			return nil, fmt.Errorf("prepare the search: %w", errors.Join(err, s.Close()))
+		}
 	}
 	return s, nil
 }
@@ -110,7 +116,7 @@ func (s *Store) Update(ctx context.Context, do func(tx *Store) error) error {
 	return s.db.Update(ctx, func(tx *store.DB) error { return do(s.bound(tx)) })
 }
 
-func (s *Store) bound(tx *store.DB) *Store { return &Store{tx, s.zip, s.unzip} }
+func (s *Store) bound(tx *store.DB) *Store { return &Store{db: tx, zip: s.zip, unzip: s.unzip} }
 
 // Changed gives a channel that receives after other processes or this one have committed a change; several changes may
 // count as one. It is closed when ctx ends. What has changed is read with EventsAfter and the versions.

@@ -37,6 +37,7 @@ type prior struct {
 	peak   palladium.Stage
 	trend  float64
 	gone   bool
+	labels []string
 }
 
 // PutReport stores what the detector says now, in one transaction: campaigns and linked groups with their members and links.
@@ -127,6 +128,13 @@ func (w *reporting) take(ctx context.Context, said []found) error {
 	}
 	w.out.Wrote = len(fresh) + len(changed)
 	if err := foundTable().Upsert(ctx, tx, "id", slices.Concat(fresh, changed), "revision", "state", "resolution", "assignee", "deadline", "labels", "urgency"); err != nil {
+		return err
+	}
+	var texts []searched
+	for _, c := range slices.Concat(fresh, changed) {
+		texts = append(texts, searched{campaign: c.ID, text: record.Searched(c.ID, w.known[c.ID].labels, c.Evidence)})
+	}
+	if err := saveTexts(ctx, tx, texts); err != nil {
 		return err
 	}
 	for _, c := range changed {
@@ -229,10 +237,14 @@ func noteReport(ctx context.Context, tx *store.DB, r *palladium.Report) error {
 
 func priors(ctx context.Context, tx *store.DB) (map[string]prior, error) {
 	out := map[string]prior{}
-	err := tx.Each(ctx, "SELECT id, detail, stage, peak, trend, gone IS NOT NULL FROM campaigns", nil, func(rows *sql.Rows) error {
+	err := tx.Each(ctx, "SELECT id, detail, stage, peak, trend, gone IS NOT NULL, labels FROM campaigns", nil, func(rows *sql.Rows) error {
 		var id string
 		var p prior
-		err := rows.Scan(&id, &p.digest, &p.stage, &p.peak, &p.trend, &p.gone)
+		var labels []byte
+		err := rows.Scan(&id, &p.digest, &p.stage, &p.peak, &p.trend, &p.gone, &labels)
+		if err == nil && len(labels) > 2 {
+			err = json.Unmarshal(labels, &p.labels)
+		}
 		out[id] = p
 		return err
 	})

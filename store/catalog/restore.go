@@ -46,6 +46,18 @@ func Restored(now time.Time) func(ctx context.Context, tx *store.DB, had map[str
 				return err
 			}
 		}
-		return nil
+		if err := fillTexts(ctx, tx); err != nil {
+			return err
+		}
+		// Whoever has the texts of before in memory reads all anew.
+		version, err := number(ctx, tx, "texts")
+		if err != nil {
+			return err
+		}
+		version = max(version, had["texts"]) + 1
+		if _, err := tx.Exec(ctx, "UPDATE campaign_texts SET version = ?", version); err != nil {
+			return err
+		}
+		return setNumber(ctx, tx, "texts", version)
 	}
 }

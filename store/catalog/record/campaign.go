@@ -2,6 +2,7 @@ package record
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/palladium-guard/palladium"
@@ -148,6 +149,18 @@ func (v *Campaign) Bind(c Columns) {
 	c.Value("deadline", &v.Deadline)
 	c.Value("labels", &v.Labels)
 }
+
+// Searched is what a campaign is searched by, folded: its id, labels and what its evidence says, a line each.
+func Searched(id string, labels []string, evidence []palladium.Evidence) string {
+	lines := append([]string{id}, labels...)
+	for i := range evidence {
+		lines = append(lines, evidence[i].Says)
+	}
+	return Fold(strings.Join(lines, "\n"))
+}
+
+// Fold makes texts comparable without regard to case.
+func Fold(s string) string { return strings.ToLower(s) }
 
 // Bits has one bit for each family, in the order of palladium.Families.
 func Bits(list []palladium.Family) (bits int64) {
