@@ -2,7 +2,7 @@ import type { Column } from "../../parts/Table.svelte";
 
 /** The columns of every table of accounts; AccountRows writes their cells. */
 export const accountColumns: Column[] = [
-  { label: "Account", width: "15rem" },
+  { label: "Account", width: "min(15rem, 42cqi)" },
   { label: "Organisation" },
   { label: "Plan", width: "6rem", from: "m" },
   { label: "Mail domain", width: "9rem", from: "l" },
