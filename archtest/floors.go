@@ -13,6 +13,7 @@ const (
 	Root     Floor = iota // the nouns
 	Internal              // tools that know nothing of the product, and embedded rule tables
 	Files                 // tools that read files, and know nothing of the product either: for stores and all above, not for engines
+	Shelf                 // parts of stores, which import their parent alone
 	Engine                // values and a time in, values out; and the stores
 	Store
 	Door   // where traffic, people and peers come in
@@ -35,11 +36,11 @@ func Rooms() []Room {
 	rooms := []Room{
 		{"", Root},
 		{"internal", Internal}, {"rules", Internal}, {"internal/tlsfile", Files}, {"internal/filestamp", Files},
-		{"weights/manifest", Internal},                    // digests of files: signing, lineage and custody all speak of them
-		{"store/stream/batch", Internal},                  // the encoding alone: pure, so that tools read it too
-		{"store/catalog/record", Internal},                // the catalog's nouns, without its database: engines speak of them too
-		{"proof/ledger/tlog", Store},                      // puts on disk what its parent only reads: they share the form of the log
-		{"store", Store}, {"traffic/gateway/pool", Store}, // as a store is: I/O for one noun, below the door that uses it
+		{"weights/manifest", Internal},                                                                    // digests of files: signing, lineage and custody all speak of them
+		{"store/stream/batch", Internal},                                                                  // the encoding alone: pure, so that tools read it too
+		{"store/catalog/record", Internal},                                                                // the catalog's nouns, without its database: engines speak of them too
+		{"proof/ledger/tlog", Store},                                                                      // puts on disk what its parent only reads: they share the form of the log
+		{"store", Store}, {"store/texts", Shelf}, {"store/links", Shelf}, {"traffic/gateway/pool", Store}, // as a store is: I/O for one noun, below the door that uses it
 		{"traffic/gateway/header", Store}, // beside it: net/http's own type
 		{"config", Config}, {"app", App}, {"app/serve", System}, {"cmd", Cmd}, {"archtest", Outside},
 	}

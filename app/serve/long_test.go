@@ -435,7 +435,7 @@ func (y *tally) take() (took []time.Duration, failed int) {
 }
 
 // quantile is 0 of nothing.
-func quantile(sorted []time.Duration, percent int) time.Duration {
+func percentile(sorted []time.Duration, percent int) time.Duration {
 	if len(sorted) == 0 {
 		return 0
 	}
@@ -465,7 +465,7 @@ func steady(t *testing.T, p *process, c, past *caller, rate float64, long time.D
 		took, failed := own.take()
 		direct, lost := control.take()
 		m := minute{
-			due: n - counted, sent: len(took), failed: failed + lost, p50: quantile(took, 50), p99: quantile(took, 99), past: quantile(direct, 99),
+			due: n - counted, sent: len(took), failed: failed + lost, p50: percentile(took, 50), p99: percentile(took, 99), past: percentile(direct, 99),
 			resident: f["process_resident_memory_bytes"], heap: f["go_memstats_heap_inuse_bytes"], goroutines: f["go_goroutines"],
 		}
 		counted = n

@@ -56,7 +56,7 @@ func (s *Store) PutCredential(ctx context.Context, c Credential) (Credential, er
 	var out Credential
 	err := s.db.Update(ctx, func(tx *store.DB) (err error) {
 		if out, err = credentials().Put(ctx, tx, &c, c.ID, &c.Revision); err == nil {
-			_, err = bump(ctx, tx, "credentials", 1)
+			_, err = tx.Bump(ctx, "credentials", 1)
 		}
 		return err
 	})
@@ -101,7 +101,7 @@ func (s *Store) CredentialsInForce(ctx context.Context, now time.Time) ([]Creden
 	var version int64
 	err := s.db.View(ctx, func(tx *store.DB) (err error) {
 		if out, err = credentials().All(ctx, tx, "WHERE revoked IS NULL AND (expires IS NULL OR expires > ?) ORDER BY id", now.UnixMilli()); err == nil {
-			version, err = number(ctx, tx, "credentials")
+			version, err = tx.Number(ctx, "credentials")
 		}
 		return err
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/store"
 	"github.com/palladium-guard/palladium/store/catalog/record"
+	"github.com/palladium-guard/palladium/store/texts"
 )
 
 // The orders of ListCampaigns. Largest first, but SortDeadline earliest first and those without one last.
@@ -129,7 +130,7 @@ func (s *Store) PutCampaign(ctx context.Context, c Campaign) (Campaign, error) {
 		if err := foundTable().Change(ctx, tx, now, c.ID, was); err != nil {
 			return err
 		}
-		if err := saveTexts(ctx, tx, []searched{{campaign: now.ID, text: record.Searched(now.ID, now.Labels, now.Evidence)}}); err != nil {
+		if err := texts.Save(ctx, tx, []texts.Searched{{Campaign: now.ID, Text: record.Searched(now.ID, now.Labels, now.Evidence)}}); err != nil {
 			return err
 		}
 		c, err = campaigns().Get(ctx, tx, "WHERE id = ?", c.ID)

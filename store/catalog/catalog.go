@@ -19,6 +19,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/palladium-guard/palladium/store"
+	"github.com/palladium-guard/palladium/store/texts"
 )
 
 // The errors that callers tell apart with errors.Is.
@@ -53,7 +54,7 @@ type Store struct {
 	db    *store.DB
 	zip   *zstd.Encoder
 	unzip *zstd.Decoder
-	index *index // nil within a transaction
+	index *texts.Index // nil within a transaction
 }
 
 //go:embed schema
@@ -69,7 +70,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger, migrate bool) (*Store
 	if err != nil {
 		return nil, fmt.Errorf("open the catalog: %w", err)
 	}
-	s := &Store{db: db, index: &index{}}
+	s := &Store{db: db, index: &texts.Index{}}
 	if s.zip, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest)); err == nil {
 		s.unzip, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxDetail))
 	}
@@ -77,7 +78,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger, migrate bool) (*Store
 		return nil, errors.Join(err, db.Close())
 	}
 	if migrate {
-		if err := fillTexts(ctx, db); err != nil {
+		if err := texts.Fill(ctx, db); err != nil {
 			return nil, fmt.Errorf("prepare the search: %w", errors.Join(err, s.Close()))
 		}
 	}
@@ -182,7 +183,7 @@ func (s *Store) Expire(ctx context.Context, now time.Time) (int, error) {
 		}
 		n, err := tx.Exec(ctx, "UPDATE verdicts SET state = 'expired' WHERE state IN ('proposed', 'pending', 'enforced', 'shadow') AND expires <= ?", at)
 		if ended += n; err == nil && ended > 0 {
-			_, err = bump(ctx, tx, "verdicts", 1)
+			_, err = tx.Bump(ctx, "verdicts", 1)
 		}
 		if err != nil {
 			return err
@@ -200,29 +201,6 @@ func (s *Store) exec(ctx context.Context, query string, args ...any) (int, error
 		return err
 	})
 	return int(n), err
-}
-
-// bump raises a named number by n and gives it as it is then.
-func bump(ctx context.Context, tx *store.DB, name string, n int64) (int64, error) {
-	if _, err := tx.Exec(ctx, "INSERT INTO numbers (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = numbers.value + excluded.value", name, n); err != nil {
-		return 0, err
-	}
-	return number(ctx, tx, name)
-}
-
-// number gives a named number, 0 when there is none.
-func number(ctx context.Context, d *store.DB, name string) (int64, error) {
-	var n int64
-	err := d.Row(ctx, "SELECT value FROM numbers WHERE name = ?", []any{name}, &n)
-	if errors.Is(err, store.ErrNotFound) {
-		return 0, nil
-	}
-	return n, err
-}
-
-func setNumber(ctx context.Context, tx *store.DB, name string, value int64) error {
-	_, err := tx.Exec(ctx, "INSERT INTO numbers (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value)
-	return err
 }
 
 // newest orders by a time, latest first.

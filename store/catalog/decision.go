@@ -27,7 +27,7 @@ func (s *Store) PutVerdicts(ctx context.Context, verdicts []Verdict) (version ui
 		if err := verdictTable().Upsert(ctx, tx, "id", verdicts); err != nil {
 			return err
 		}
-		n, err := bump(ctx, tx, "verdicts", 1)
+		n, err := tx.Bump(ctx, "verdicts", 1)
 		version = uint64(n)
 		return err
 	})
@@ -80,7 +80,7 @@ func (s *Store) RevokeVerdicts(ctx context.Context, r Revocation) ([]Verdict, er
 		if err := verdictTable().Upsert(ctx, tx, "id", out); err != nil {
 			return err
 		}
-		_, err := bump(ctx, tx, "verdicts", 1)
+		_, err := tx.Bump(ctx, "verdicts", 1)
 		return err
 	})
 	return out, err
@@ -110,7 +110,7 @@ func (s *Store) VerdictsInForce(ctx context.Context, now time.Time) ([]palladium
 
 // VerdictVersion gives the version alone. It rises in the same transaction as any change of verdicts.
 func (s *Store) VerdictVersion(ctx context.Context) (uint64, error) {
-	n, err := number(ctx, s.db, "verdicts")
+	n, err := s.db.Number(ctx, "verdicts")
 	return uint64(n), err
 }
 

@@ -17,7 +17,7 @@ func (s *Store) Append(ctx context.Context, events ...*Event) error {
 		return nil
 	}
 	return s.db.Update(ctx, func(tx *store.DB) error {
-		last, err := bump(ctx, tx, "events", int64(len(events)))
+		last, err := tx.Bump(ctx, "events", int64(len(events)))
 		if err != nil {
 			return err
 		}
@@ -93,7 +93,7 @@ func (s *Store) EventsAfter(ctx context.Context, seq int64, limit int) ([]Event,
 
 // LastEvent gives the Seq of the newest event, 0 when there is none.
 func (s *Store) LastEvent(ctx context.Context) (int64, error) {
-	return number(ctx, s.db, "events")
+	return s.db.Number(ctx, "events")
 }
 
 // EventQuery selects events. An empty field selects all.
@@ -188,12 +188,12 @@ func (q *DeliveryQuery) where() (w store.Where) {
 
 // Mark gives a named number that was kept, 0 when there is none: how far a reader of events or of the stream has come.
 func (s *Store) Mark(ctx context.Context, name string) (int64, error) {
-	return number(ctx, s.db, "mark:"+name)
+	return s.db.Number(ctx, "mark:"+name)
 }
 
 // SetMark keeps a named number.
 func (s *Store) SetMark(ctx context.Context, name string, value int64) error {
-	return s.db.Update(ctx, func(tx *store.DB) error { return setNumber(ctx, tx, "mark:"+name, value) })
+	return s.db.Update(ctx, func(tx *store.DB) error { return tx.SetNumber(ctx, "mark:"+name, value) })
 }
 
 type eventRef struct {

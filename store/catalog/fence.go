@@ -17,14 +17,14 @@ func (s *Store) Lead(ctx context.Context, name string) (context.Context, error) 
 	key := "leader:" + name
 	var mine int64
 	err := s.db.Update(ctx, func(tx *store.DB) (err error) {
-		mine, err = bump(ctx, tx, key, 1)
+		mine, err = tx.Bump(ctx, key, 1)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("begin to lead: %w", err)
 	}
 	return store.Guarded(ctx, func(ctx context.Context, tx *store.DB) error {
-		now, err := number(ctx, tx, key)
+		now, err := tx.Number(ctx, key)
 		if err == nil && now != mine {
 			err = ErrFenced
 		}

@@ -122,7 +122,7 @@ func countCampaigns(ctx context.Context, tx *store.DB, f *Figures) error {
 	for name, p := range map[string]*int64{"report:from": &from, "report:to": &to, "report:exchanges": &f.ReportExchanges,
 		"report:accounts": &f.ReportAccounts, "report:rejected": &f.ReportRejected} {
 		var err error
-		if *p, err = number(ctx, tx, name); err != nil {
+		if *p, err = tx.Number(ctx, name); err != nil {
 			return err
 		}
 	}

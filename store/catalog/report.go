@@ -12,6 +12,8 @@ import (
 	"github.com/palladium-guard/palladium/internal/digest"
 	"github.com/palladium-guard/palladium/store"
 	"github.com/palladium-guard/palladium/store/catalog/record"
+	"github.com/palladium-guard/palladium/store/links"
+	"github.com/palladium-guard/palladium/store/texts"
 )
 
 // found is a campaign's row as a report writes it.
@@ -130,11 +132,11 @@ func (w *reporting) take(ctx context.Context, said []found) error {
 	if err := foundTable().Upsert(ctx, tx, "id", slices.Concat(fresh, changed), "revision", "state", "resolution", "assignee", "deadline", "labels", "urgency"); err != nil {
 		return err
 	}
-	var texts []searched
+	var shown []texts.Searched
 	for _, c := range slices.Concat(fresh, changed) {
-		texts = append(texts, searched{campaign: c.ID, text: record.Searched(c.ID, w.known[c.ID].labels, c.Evidence)})
+		shown = append(shown, texts.Searched{Campaign: c.ID, Text: record.Searched(c.ID, w.known[c.ID].labels, c.Evidence)})
 	}
-	if err := saveTexts(ctx, tx, texts); err != nil {
+	if err := texts.Save(ctx, tx, shown); err != nil {
 		return err
 	}
 	for _, c := range changed {
@@ -144,18 +146,18 @@ func (w *reporting) take(ctx context.Context, said []found) error {
 		}
 	}
 	var people []Membership
-	var links []heldLink
+	var held []links.Link
 	for _, c := range slices.Concat(fresh, changed) {
 		_, old := w.known[c.ID]
 		m, err := changedMembers(ctx, tx, &c.Campaign.Campaign, old)
 		if err != nil {
 			return err
 		}
-		l, err := changedLinks(ctx, tx, &c.Campaign.Campaign, old)
+		l, err := links.Changed(ctx, tx, &c.Campaign.Campaign, old)
 		if err != nil {
 			return err
 		}
-		people, links = append(people, m...), append(links, l...)
+		people, held = append(people, m...), append(held, l...)
 	}
 	if err := w.details(ctx, slices.Concat(fresh, changed)); err != nil {
 		return err
@@ -163,7 +165,7 @@ func (w *reporting) take(ctx context.Context, said []found) error {
 	if err := members().Upsert(ctx, tx, "campaign,account", people); err != nil {
 		return err
 	}
-	if err := linkTable().Upsert(ctx, tx, "campaign,family,token,account", links); err != nil {
+	if err := links.Save(ctx, tx, held); err != nil {
 		return err
 	}
 	return countAccounts(ctx, tx, people)
@@ -228,7 +230,7 @@ func noteReport(ctx context.Context, tx *store.DB, r *palladium.Report) error {
 		name  string
 		value int64
 	}{{"from", from}, {"to", to}, {"exchanges", r.Counts.Exchanges}, {"accounts", r.Counts.Accounts}, {"rejected", r.Counts.Rejected}} {
-		if err := setNumber(ctx, tx, "report:"+n.name, n.value); err != nil {
+		if err := tx.SetNumber(ctx, "report:"+n.name, n.value); err != nil {
 			return err
 		}
 	}
@@ -295,56 +297,6 @@ func memberHash(v *Membership) int64 {
 		Membership float64
 		Detail     palladium.MemberDetail
 	}{v.Membership, v.MemberDetail})
-}
-
-// heldLink is a link with its campaign.
-type heldLink struct {
-	campaign string
-	palladium.Link
-}
-
-func (l *heldLink) key() string { return string(l.Family) + "\x00" + l.Token + "\x00" + l.Account }
-
-func linkTable() store.Table[heldLink] {
-	return store.Table[heldLink]{Name: "links", Bind: func(c *store.Columns, v *heldLink) {
-		c.Key("campaign", &v.campaign)
-		c.Key("account", &v.Account)
-		c.Key("token", &v.Token)
-		c.Value("family", &v.Family)
-		c.Value("weight", &v.Weight)
-	}}
-}
-
-// changedLinks gives the links that are not stored as they are, and takes out those that are no more.
-func changedLinks(ctx context.Context, tx *store.DB, c *palladium.Campaign, old bool) ([]heldLink, error) {
-	was := map[string]heldLink{}
-	if old {
-		all, err := linkTable().All(ctx, tx, "WHERE campaign = ?", c.ID)
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range all {
-			was[l.key()] = l
-		}
-	}
-	var changed []heldLink
-	if c.Detail != nil {
-		for _, l := range c.Detail.Links {
-			l.Token = store.Cut(store.Clean(l.Token), store.MaxWord)
-			v := heldLink{c.ID, l}
-			stored, there := was[v.key()]
-			delete(was, v.key())
-			if store.Storable(l.Account) && l.Token != "" && (!there || stored.Weight != l.Weight) {
-				changed = append(changed, v)
-			}
-		}
-	}
-	for _, l := range was {
-		if _, err := tx.Exec(ctx, "DELETE FROM links WHERE campaign = ? AND family = ? AND token = ? AND account = ?", c.ID, string(l.Family), l.Token, l.Account); err != nil {
-			return nil, err
-		}
-	}
-	return lastOf(changed, (*heldLink).key), nil
 }
 
 func (s *Store) unpacked(data []byte) (c palladium.Campaign, err error) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/palladium-guard/palladium/store"
+	"github.com/palladium-guard/palladium/store/texts"
 )
 
 // Connect opens the catalog's database as it is, whatever its schema. With existing, a file of SQLite that is not there is
@@ -31,7 +32,7 @@ func Connect(ctx context.Context, c Config, log *slog.Logger, existing bool) (*s
 func Restored(now time.Time) func(ctx context.Context, tx *store.DB, had map[string]int64) error {
 	return func(ctx context.Context, tx *store.DB, had map[string]int64) error {
 		for _, name := range []string{"verdicts", "credentials", "events"} {
-			is, err := number(ctx, tx, name)
+			is, err := tx.Number(ctx, name)
 			if err != nil {
 				return err
 			}
@@ -42,15 +43,15 @@ func Restored(now time.Time) func(ctx context.Context, tx *store.DB, had map[str
 			if beyond == is {
 				continue
 			}
-			if err := setNumber(ctx, tx, name, beyond); err != nil {
+			if err := tx.SetNumber(ctx, name, beyond); err != nil {
 				return err
 			}
 		}
-		if err := fillTexts(ctx, tx); err != nil {
+		if err := texts.Fill(ctx, tx); err != nil {
 			return err
 		}
 		// Whoever has the texts of before in memory reads all anew.
-		version, err := number(ctx, tx, "texts")
+		version, err := tx.Number(ctx, "texts")
 		if err != nil {
 			return err
 		}
@@ -58,6 +59,6 @@ func Restored(now time.Time) func(ctx context.Context, tx *store.DB, had map[str
 		if _, err := tx.Exec(ctx, "UPDATE campaign_texts SET version = ?", version); err != nil {
 			return err
 		}
-		return setNumber(ctx, tx, "texts", version)
+		return tx.SetNumber(ctx, "texts", version)
 	}
 }
