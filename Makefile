@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 DATA      ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-gateway bench-api bench-stream contain bench-ledger bench-hash bench-models bench-serve-memory soak faults deploy-check conformance eval fit clean console console-check browser
+.PHONY: help build demo readme test check format vet race fuzz modules bench bench-state bench-look bench-gateway bench-api bench-stream contain bench-ledger bench-hash bench-models bench-serve-memory soak faults deploy-check conformance eval fit clean console console-check browser
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -75,6 +75,10 @@ bench: ## run the benchmarks of every stage and the end-to-end figure
 
 bench-state: ## measure the state of a million accounts; needs 6 GB of memory and some minutes
 	GOGC=40 $(GO) test -run '^$$' -bench 'State/accounts=1000000$$' -benchtime 1x -timeout 60m ./app
+
+bench-look: ## how long the detector is away for a look and a snapshot, with up to a million accounts; needs 4 GB of memory and some minutes
+	GOGC=40 $(GO) test -run '^$$' -bench 'Look/accounts=1000+$$/group=1$$' -benchtime 1x -timeout 60m ./app
+	GOGC=40 $(GO) test -run '^$$' -bench 'Look/accounts=10000$$/group=16$$' -benchtime 1x -timeout 60m ./app
 
 bench-gateway: ## measure the gateway beside its peers; GOMODEL=FILE adds that one, ARGS goes to it
 	bench/gateway/run $(ARGS)

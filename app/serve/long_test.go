@@ -307,7 +307,7 @@ type finding struct {
 const growth = 1.2
 
 // compare holds the last third of the windows against the first. Answers are compared over windows in which the machine gave the
-// load what it asked for, three at least in each third and half of them; where there are not, nothing is shown and that is wrong too.
+// load what it asked for, half of them and two at least in each third; where there are not, nothing is shown and that is wrong too.
 func compare(table []minute) (out []finding) {
 	third := max(1, len(table)/3)
 	early, late := table[:third], table[len(table)-third:]
@@ -330,7 +330,7 @@ func compare(table []minute) (out []finding) {
 		})
 	}
 	first, last := fair(early), fair(late)
-	if least := max(min(3, third), (third+1)/2); len(first) < least || len(last) < least {
+	if least := max(min(2, third), (third+1)/2); len(first) < least || len(last) < least {
 		return append(out, finding{fmt.Sprintf("p99: nothing is shown, the machine was too busy: of %d windows each, %d and %d had the load asked for and a p99 past the gateway of at most twice the usual", third, len(first), len(last)), true})
 	}
 	judge("p99 over that past the gateway", first, last, func(m minute) float64 { return m.p99.Seconds() / m.past.Seconds() })
