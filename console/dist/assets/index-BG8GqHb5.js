@@ -1,1 +1,0 @@
-import{dn as e,ft as t,gt as n,st as r}from"./base-DlPPG2kA.js";t.listen(),n.listen(),e(r,{target:document.getElementById(`app`)});

@@ -1,0 +1,1 @@
+import{dn as e,ft as t,gt as n,st as r}from"./base-DYm-DruD.js";t.listen(),n.listen(),e(r,{target:document.getElementById(`app`)});
