@@ -5,6 +5,7 @@ package console
 import (
 	"embed"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"slices"
@@ -79,7 +80,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Referrer-Policy", "no-referrer")
 	f := s.find(r.URL.EscapedPath())
 	if f == nil {
-		http.NotFound(w, r)
+		lost(w, r)
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -95,6 +96,20 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
 	}
 	f.serve(w, r)
+}
+
+// lost answers for an address that is nowhere: a person gets a way back, a program a line.
+func lost(w http.ResponseWriter, r *http.Request) {
+	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Security-Policy", policy)
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(http.StatusNotFound)
+	_, _ = io.WriteString(w, `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">`+
+		`<meta name="color-scheme" content="light dark"><title>No such page · Palladium</title>`+
+		`<main><h1>There is no page at this address</h1><p><a href="/queue">To the queue</a></p></main></html>`) // the reader has left if it fails
 }
 
 // find takes the path as it was sent: what stands encoded in it is a part of an id, not of the address.

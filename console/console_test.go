@@ -241,3 +241,18 @@ func TestNotWhole(t *testing.T) {
 		t.Errorf("an empty build is served: %v", err)
 	}
 }
+
+// A person at an address that is nowhere is shown the way back, and nothing of what was asked for.
+func TestLost(t *testing.T) {
+	h, err := Handler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest("GET", "/nowhere-%3Cscript%3E", nil)
+	r.Header.Set("Accept", "text/html,application/xhtml+xml")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if body := w.Body.String(); w.Code != 404 || !strings.Contains(body, `href="/queue"`) || strings.Contains(body, "nowhere") || w.Header().Get("Content-Security-Policy") == "" {
+		t.Errorf("%d %q", w.Code, body)
+	}
+}
