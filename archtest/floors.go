@@ -12,7 +12,7 @@ type Floor int
 const (
 	Root     Floor = iota // the nouns
 	Internal              // tools that know nothing of the product, and embedded rule tables
-	Files                 // tools that read files, and know nothing of the product either: for stores and all above, not for engines
+	Files                 // tools that read files or listen, and know nothing of the product either: for stores and all above, not for engines
 	Shelf                 // parts of stores, which import their parent alone
 	Engine                // values and a time in, values out; and the stores
 	Store
@@ -35,7 +35,7 @@ type Room struct {
 func Rooms() []Room {
 	rooms := []Room{
 		{"", Root},
-		{"internal", Internal}, {"rules", Internal}, {"internal/tlsfile", Files}, {"internal/filestamp", Files},
+		{"internal", Internal}, {"rules", Internal}, {"internal/tlsfile", Files}, {"internal/filestamp", Files}, {"internal/listen", Files},
 		{"weights/manifest", Internal},                                                                    // digests of files: signing, lineage and custody all speak of them
 		{"store/stream/batch", Internal},                                                                  // the encoding alone: pure, so that tools read it too
 		{"store/catalog/record", Internal},                                                                // the catalog's nouns, without its database: engines speak of them too

@@ -6,7 +6,6 @@ package check
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +19,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/palladium-guard/palladium/internal/listen"
 	"github.com/palladium-guard/palladium/store/secret"
 	"github.com/palladium-guard/palladium/traffic/verdict"
 )
@@ -70,7 +70,7 @@ type Door struct {
 	strange  atomic.Bool  // a check without a token was logged
 	http     *http.Server
 	grpc     *grpc.Server
-	at       [2]net.Listener // HTTP, gRPC; nil for one that is off
+	at       listen.Pair
 }
 
 // Open checks the configuration, reads the files that it names and listens. Run serves.
@@ -79,21 +79,10 @@ func Open(o Options) (*Door, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i, address := range []string{o.Config.HTTP, o.Config.GRPC} {
-		if address == "" {
-			continue
-		}
-		if d.at[i], err = net.Listen("tcp", address); err != nil {
-			d.close()
-			return nil, fmt.Errorf("check: listen on %s: %w", address, err)
-		}
+	if err := d.at.Bind(o.Config.HTTP, o.Config.GRPC); err != nil {
+		return nil, fmt.Errorf("check: %w", err)
 	}
-	if d.at[0] != nil {
-		d.http = d.newHTTP()
-	}
-	if d.at[1] != nil {
-		d.grpc = d.newGRPC()
-	}
+	d.http, d.grpc = d.newHTTP(), d.newGRPC()
 	return d, nil
 }
 
@@ -117,24 +106,8 @@ func open(o Options) (*Door, error) {
 	return &Door{c: o.Config, verdicts: o.Verdicts, callers: o.Callers, spending: o.Spending, log: o.Log, keys: keys, meters: newMeters()}, nil
 }
 
-func (d *Door) close() {
-	for _, l := range d.at {
-		if l != nil {
-			_ = l.Close()
-		}
-	}
-}
-
 // Addresses are where the door listens; nil for a form that is off.
-func (d *Door) Addresses() (http, grpc net.Addr) {
-	if d.at[0] != nil {
-		http = d.at[0].Addr()
-	}
-	if d.at[1] != nil {
-		grpc = d.at[1].Addr()
-	}
-	return http, grpc
-}
+func (d *Door) Addresses() (http, grpc net.Addr) { return d.at.Addresses() }
 
 // Files lists the files to watch; when one has changed, call Reload.
 func (d *Door) Files() []string { return d.c.Identity.Files() }
@@ -147,42 +120,7 @@ const drain = 5 * time.Second
 
 // Run serves until ctx ends, then answers what is in hand and returns nil; or returns why it cannot serve.
 func (d *Door) Run(ctx context.Context) error {
-	failed := make(chan error, 2)
-	serving := 0
-	if d.grpc != nil {
-		serving++
-		go func() { failed <- d.grpc.Serve(d.at[1]) }()
-	}
-	if d.http != nil {
-		serving++
-		go func() {
-			l := d.at[0]
-			if cfg := d.keys.TLS(); cfg != nil {
-				l = tls.NewListener(l, cfg)
-			}
-			failed <- d.http.Serve(l)
-		}()
-	}
-	var err error
-	select {
-	case err = <-failed:
-		serving--
-	case <-ctx.Done():
-	}
-	limit, cancel := context.WithTimeout(context.Background(), drain)
-	defer cancel()
-	if d.http != nil && d.http.Shutdown(limit) != nil {
-		_ = d.http.Close()
-	}
-	if d.grpc != nil {
-		stop := context.AfterFunc(limit, d.grpc.Stop)
-		d.grpc.GracefulStop()
-		stop()
-	}
-	for range serving {
-		<-failed
-	}
-	if err != nil {
+	if err := d.at.Serve(ctx, d.http, d.grpc, d.keys.TLS(), drain); err != nil {
 		return fmt.Errorf("answer checks: %w", err)
 	}
 	return nil

@@ -6,7 +6,6 @@ package otlp
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +18,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/palladium-guard/palladium/internal/listen"
 	"github.com/palladium-guard/palladium/store/secret"
 	"github.com/palladium-guard/palladium/traffic/tap"
 )
@@ -30,9 +30,9 @@ type Tap struct {
 	in    *tap.Intake
 	keys  *secret.Keeper
 	slots chan struct{} // one for each request in hand
-	grpc  *grpc.Server  // nil: none
-	http  *http.Server  // nil: none
-	at    [2]net.Listener
+	grpc  *grpc.Server
+	http  *http.Server
+	at    listen.Pair
 
 	requests [2]atomic.Int64 // answered with success, by transport
 	bytes    atomic.Int64
@@ -40,7 +40,7 @@ type Tap struct {
 	failing  atomic.Pointer[error] // why observations are not taken, while they are not
 }
 
-// The transports, by place in Tap.requests and Tap.at.
+// The transports, by place in Tap.requests.
 const (
 	overGRPC = iota
 	overHTTP
@@ -63,32 +63,16 @@ func Open(c Config, into tap.Options, log *slog.Logger) (*Tap, error) {
 	if t.keys, err = secret.Open(c.Identity); err != nil {
 		return nil, fmt.Errorf("taps.otlp: %w", err)
 	}
-	if c.GRPC != "" {
-		if t.at[overGRPC], err = net.Listen("tcp", c.GRPC); err != nil {
-			return nil, fmt.Errorf("taps.otlp: listen for gRPC: %w", err)
-		}
-		t.grpc = t.newGRPC()
+	if err := t.at.Bind(c.HTTP, c.GRPC); err != nil {
+		return nil, fmt.Errorf("taps.otlp: %w", err)
 	}
-	if c.HTTP != "" {
-		if t.at[overHTTP], err = net.Listen("tcp", c.HTTP); err != nil {
-			if t.at[overGRPC] != nil {
-				_ = t.at[overGRPC].Close()
-			}
-			return nil, fmt.Errorf("taps.otlp: listen for HTTP: %w", err)
-		}
-		t.http = t.newHTTP()
-	}
+	t.grpc, t.http = t.newGRPC(), t.newHTTP()
 	return t, nil
 }
 
 // Addresses are where the tap listens; nil for a transport that is off.
 func (t *Tap) Addresses() (grpc, http net.Addr) {
-	if l := t.at[overGRPC]; l != nil {
-		grpc = l.Addr()
-	}
-	if l := t.at[overHTTP]; l != nil {
-		http = l.Addr()
-	}
+	http, grpc = t.at.Addresses()
 	return grpc, http
 }
 
@@ -103,50 +87,10 @@ const drain = 5 * time.Second
 
 // Run serves until ctx ends, then answers what is in hand and returns nil; or returns why it cannot serve.
 func (t *Tap) Run(ctx context.Context) error {
-	failed := make(chan error, 2)
-	serving := 0
-	if t.grpc != nil {
-		serving++
-		go func() { failed <- t.grpc.Serve(t.at[overGRPC]) }()
-	}
-	if t.http != nil {
-		serving++
-		go func() {
-			l := t.at[overHTTP]
-			if cfg := t.keys.TLS(); cfg != nil {
-				l = tls.NewListener(l, cfg)
-			}
-			failed <- t.http.Serve(l)
-		}()
-	}
-	var err error
-	select {
-	case err = <-failed:
-		serving--
-	case <-ctx.Done():
-	}
-	t.stop()
-	for range serving {
-		<-failed
-	}
-	if err != nil {
+	if err := t.at.Serve(ctx, t.http, t.grpc, t.keys.TLS(), t.c.Wait+drain); err != nil {
 		return fmt.Errorf("serve OTLP: %w", err)
 	}
 	return nil
-}
-
-func (t *Tap) stop() {
-	limit, cancel := context.WithTimeout(context.Background(), t.c.Wait+drain)
-	defer cancel()
-	if t.http != nil {
-		if t.http.Shutdown(limit) != nil {
-			_ = t.http.Close()
-		}
-	}
-	if t.grpc != nil {
-		defer context.AfterFunc(limit, t.grpc.Stop)()
-		t.grpc.GracefulStop()
-	}
 }
 
 // cause is why a request got no success.
