@@ -106,7 +106,7 @@ soak: build ## serve at half its peak rate for SOAK (30m): memory, goroutines an
 faults: ## what docs/FAULTS.md tells of, done again: kills, full disks, partitions; some minutes, as root
 	STREAM_PARTITION=1 $(GO) test ./store/stream -run 'Killed|DiskFull|Partition|NobodyThere' -v -count=1
 	LIVE_KILLS=50 $(GO) test ./app/live -run '^TestKill$$' -v -count=1
-	$(GO) test ./cmd/palladium ./store/catalog -run 'Killed' -v -count=1
+	$(GO) test ./cmd/palladium ./store/catalog -run 'Killed|Stopped' -v -count=1
 	FLEET_DECISIONS=120 FLEET_TAKEOVERS=10 FLEET_KILLS=3 $(GO) test ./app/serve -run 'Fleet|Standby|Postgres' -v -count=1 -timeout 30m
 	$(GO) test ./app/serving ./app/serve ./store/archive ./store/journal ./traffic/budget -run 'Kill|Dying|Roles|Full|CapsHold|Cut|Damage' -v -count=1
 

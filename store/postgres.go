@@ -23,6 +23,10 @@ type postgresForm struct {
 	channel string // of notifications; also names the lock
 }
 
+// turn is how long a process may hold the turn of writing without a word, after which the server ends its session: one that is
+// stopped in the middle of a transaction must not keep all others waiting. Between two statements of ours there is no waiting.
+const turn = "5s"
+
 // settleFor is how long a lost commit is asked after.
 const settleFor = 20 * time.Second
 
@@ -106,7 +110,8 @@ func (f *postgresForm) bind(query string) string {
 }
 
 func (f *postgresForm) begun(ctx context.Context, tx *sql.Tx) (id string, err error) {
-	err = tx.QueryRowContext(ctx, "SELECT pg_current_xact_id()::text FROM (SELECT pg_advisory_xact_lock(hashtextextended($1, 0))) AS turn", f.channel).Scan(&id)
+	err = tx.QueryRowContext(ctx, "SELECT pg_current_xact_id()::text FROM (SELECT pg_advisory_xact_lock(hashtextextended($1, 0))) AS turn, "+
+		"(SELECT set_config('idle_in_transaction_session_timeout', $2, true)) AS bound", f.channel, turn).Scan(&id)
 	return id, err
 }
 
