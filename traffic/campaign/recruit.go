@@ -1,6 +1,7 @@
 package campaign
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -18,6 +19,7 @@ const (
 	recruitReach = 16  // tokens of the model whose newest holders are looked at
 	recruitLimit = 512 // holders of each
 	admitBelow   = 32  // exchanges from which on an account is left to the looks
+	recruitOver  = 4.0 // nats by which the group must explain an account better than the group that it is in: 55 to 1
 )
 
 // recruits reports whether the group takes in accounts between two fits: it is of one piece, and at act, or at review and either was at
@@ -39,7 +41,47 @@ func (t *Tracker) recruit(g *Group, pop Population, now int64) bool {
 		cands = pop.Holders(tok, recruitLimit, cands)
 	}
 	slices.Sort(cands)
-	return t.takeAll(g, slices.Compact(cands), pop, now)
+	cands = slices.Compact(cands)
+	found := t.takeAll(g, cands, pop, now)
+	for _, a := range cands {
+		if t.winOver(g, a, pop, now) {
+			found = true
+		}
+	}
+	return found
+}
+
+// winOver takes an account out of a group that nothing is done about, into which it came by chance, where g explains it better by
+// far, and asks no less of it than of accounts in no group.
+func (t *Tracker) winOver(g *Group, a uint32, pop Population, now int64) bool {
+	o := t.owner[a]
+	if o == nil || o == g || o.judged() || o.acted || o.fitted.accounts == 0 {
+		return false
+	}
+	i, ok := o.find(a)
+	if !ok {
+		return false
+	}
+	var w weights
+	t.scoreOne(g, a, pop, uint32(g.fitted.at/palladium.SlotMillis), &w)
+	if w.Total()+g.model.Prior < o.weights[i].Total()+o.model.Prior+recruitOver {
+		return false
+	}
+	delete(t.owner, a)
+	if !t.take(g, a, pop, now) {
+		t.owner[a] = o
+		return false
+	}
+	o.members, o.weights = slices.Delete(o.members, i, i+1), slices.Delete(o.weights, i, i+1)
+	if i, late := slices.BinarySearch(o.late, a); late {
+		o.late = slices.Delete(o.late, i, i+1)
+	}
+	return true
+}
+
+// find returns the place of account a among the members.
+func (g *Group) find(a uint32) (int, bool) {
+	return slices.BinarySearchFunc(g.members, a, func(m member, a uint32) int { return cmp.Compare(m.account, a) })
 }
 
 // takeAll takes in those of the accounts that are in no group and show enough.
@@ -106,7 +148,7 @@ func (t *Tracker) take(g *Group, a uint32, pop Population, now int64) bool {
 	if v < recruitNats || !w.Belongs() || g.firmKeys(p, &w) < recruitKeys || float64(w.AtOnce()) < recruitShare*g.usual() {
 		return false
 	}
-	i, _ := slices.BinarySearchFunc(g.members, a, func(m member, a uint32) int { return int(m.account) - int(a) })
+	i, _ := g.find(a)
 	g.members = slices.Insert(g.members, i, member{a, float32(1 / (1 + math.Exp(-float64(v))))})
 	g.weights = slices.Insert(g.weights, i, w)
 	i, _ = slices.BinarySearch(g.late, a)

@@ -3,6 +3,7 @@ package campaign
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/palladium-guard/palladium"
@@ -110,15 +111,56 @@ func TestOverlapDoesNotUndoAct(t *testing.T) {
 	}
 }
 
-func TestActedIsInheritedByWhoAFifthOfIs(t *testing.T) {
+func TestWhatWasDoneToAGroupHoldsForTheOneThatTakesItIn(t *testing.T) {
 	for _, c := range []struct {
-		n    int
-		want bool
-	}{{3, false}, {4, true}, {20, true}} {
+		n     int
+		stage palladium.Stage // of the one that takes it in
+		want  bool
+	}{
+		{3, palladium.StageWatch, false}, {3, palladium.StageLinked, false}, {3, palladium.StageReview, true}, {4, palladium.StageWatch, true}, {20, "", true},
+	} {
 		tr := New(Options{Seed: 1})
-		d, g := &Group{members: make([]member, c.n), acted: true}, &Group{members: make([]member, 20)}
+		d, g := &Group{members: make([]member, c.n), acted: true}, &Group{members: make([]member, 20), stage: c.stage}
 		if tr.dissolve(d, g); g.acted != c.want {
-			t.Errorf("%d of 20: %v", c.n, g.acted)
+			t.Errorf("%d of 20 at %q: %v", c.n, c.stage, g.acted)
+		}
+	}
+}
+
+// An account of a campaign that came into another group by chance is won over where the campaign explains it better by far.
+func TestAccountsAreWonOver(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		other   Group   // that the account is in
+		explain float32 // nats by which that explains it
+		want    bool
+	}{
+		{"from a group that nothing is done about", Group{stage: palladium.StageLinked, calm: true}, 1, true},
+		{"not from one that explains it as well", Group{stage: palladium.StageLinked, calm: true}, 500, false},
+		{"not from one at review", Group{stage: palladium.StageReview}, 1, false},
+		{"not from one that was acted on", Group{stage: palladium.StageWatch, acted: true}, 1, false},
+		{"not from one that is to be fitted", Group{stage: palladium.StageWatch}, 1, false},
+	} {
+		x, now := people(1, 160, crew{"bot", 24, ""})
+		tr := examined(t, x, now)
+		g := tr.groups[0]
+		g.Decide(palladium.StageAct, nil, now, 1)
+		a := g.members[5].account
+		g.members, g.weights = slices.Delete(g.members, 5, 6), slices.Delete(g.weights, 5, 6)
+		o := c.other
+		o.fitted.accounts = 1
+		if c.name == "not from one that is to be fitted" {
+			o.fitted.accounts = 0
+		}
+		for _, m := range []uint32{a, 100, 101, 102, 103, 104, 105, 106} { // it, and persons
+			o.members, o.weights = append(o.members, member{m, 0.9}), append(o.weights, weights{famTemplate: c.explain})
+			tr.owner[m] = &o
+		}
+		tr.recruit(g, x, now+hour)
+		_, in := g.find(a)
+		_, still := o.find(a)
+		if in != c.want || still == c.want || (tr.owner[a] == g) != c.want || len(o.members) != len(o.weights) || len(g.members) != len(g.weights) {
+			t.Errorf("%s: in %v, still %v", c.name, in, still)
 		}
 	}
 }

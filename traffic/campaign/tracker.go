@@ -84,7 +84,7 @@ type Group struct {
 	compared  int
 	stage     palladium.Stage
 	decidedAt int64 // first review or act
-	acted     bool  // it was at act before, or a group was that makes up a fifth of it
+	acted     bool  // it was at act before, or a group that it took in: see dissolve
 	drawn     uint64
 	why       []string
 	idle      int      // looks since the last one-operator test
@@ -369,7 +369,8 @@ func (t *Tracker) claims(g, h *Group, pop Population, newest uint32) bool {
 	return yes*2 >= n
 }
 
-// dissolve empties group d, which is being merged into g.
+// dissolve empties group d, which is being merged into g. What was done to d holds for g where d is a fifth of it, or g was found at
+// review by what it shows itself: the policy then asks less of it than of one that nothing was done to, and never nothing.
 func (t *Tracker) dissolve(d, g *Group) {
 	for _, m := range d.members {
 		delete(t.owner, m.account)
@@ -377,7 +378,7 @@ func (t *Tracker) dissolve(d, g *Group) {
 	if d.decidedAt != 0 && (g.decidedAt == 0 || d.decidedAt < g.decidedAt) {
 		g.decidedAt, g.drawn = d.decidedAt, d.drawn
 	}
-	g.acted = g.acted || d.acted && len(d.members)*5 >= len(g.members)
+	g.acted = g.acted || d.acted && (g.judged() || len(d.members)*5 >= len(g.members))
 	d.members = nil
 }
 
