@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -40,42 +41,9 @@ func playLive(cmd *cobra.Command, dir string, seed uint64, shadow, stay bool) (e
 	defer func() { err = errors.Join(err, r.Close()) }()
 	fmt.Fprintf(w, "A gateway is up at http://%s, in front of a made-up model; the operator's API at %s.\n", r.Addresses.Callers, r.Addresses.API)
 	fmt.Fprintf(w, "%d accounts begin to send real requests. Days of their world pass in seconds. The log is %s.\n\n", r.Accounts, log.Name())
-	done := make(chan struct{})
-	go func() {
-		t := time.NewTicker(3 * time.Second)
-		defer t.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-t.C:
-				tellLive(w, r.Outcome())
-			}
-		}
-	}()
-	err = r.Play(cmd.Context())
-	close(done)
-	if err != nil {
+	if err := watchLive(cmd.Context(), w, r, filepath.Join(dir, "report.json")); err != nil {
 		return err
 	}
-	end := r.Outcome()
-	if end.Act.IsZero() {
-		return errors.New("the campaign did not come to act before the world ended")
-	}
-	detail := filepath.Join(dir, "report.json")
-	if err := app.WriteFile(detail, func(w io.Writer) error { return report.JSONDetail(w, end.Report) }); err != nil {
-		return err
-	}
-	opt := textOptions(w)
-	opt.Explain = itself() + " explain --report " + detail
-	fmt.Fprintln(w)
-	if err := report.Text(w, end.Report, opt); err != nil {
-		return err
-	}
-	fmt.Fprintf(w, "\nFound after %s, at %s of the world: %d of %d fake accounts are under a measure, and %d honest ones.\n",
-		end.Wall.Round(100*time.Millisecond), end.Act.Format("2 January 15:04"), end.Caught, end.Fakes, end.Honest)
-	fmt.Fprintf(w, "Since then the campaign got %.1f %% of the tokens that it would have got with nobody in the way,\n"+
-		"with hours of its world in each second that a decision takes; in a world's own time it is less: docs/serve.md.\n", 100*end.Drawn())
 	if stay {
 		fmt.Fprintln(w, "\nEverything stays up for a look, until you interrupt it.")
 		<-cmd.Context().Done()
@@ -83,7 +51,79 @@ func playLive(cmd *cobra.Command, dir string, seed uint64, shadow, stay bool) (e
 	return nil
 }
 
-func tellLive(w io.Writer, o demo.Outcome) {
+// watchLive plays the world to its end and tells how it goes; detail is where the report goes, for explain.
+func watchLive(ctx context.Context, w io.Writer, r *demo.Running, detail string) error {
+	ctx, stop := context.WithCancel(ctx)
+	played := make(chan error, 1)
+	go func() {
+		defer close(played)
+		played <- r.Play(ctx)
+	}()
+	defer func() {
+		stop()
+		for range played { // until it has ended
+		}
+	}()
+	every := time.NewTicker(3 * time.Second)
+	defer every.Stop()
+	found := false
+	for {
+		select {
+		case <-every.C:
+			o := r.Outcome()
+			tellLive(w, &o)
+			if !o.Act.IsZero() && !found {
+				found = true
+				if err := tellFound(w, &o, detail); err != nil {
+					return err
+				}
+			}
+			continue
+		case err := <-played:
+			if err != nil {
+				return err
+			}
+		}
+		break
+	}
+	o := r.Outcome()
+	if o.Act.IsZero() {
+		return errors.New("the campaign did not come to act before the world ended")
+	}
+	if !found {
+		if err := tellFound(w, &o, detail); err != nil {
+			return err
+		}
+	}
+	if err := app.WriteFile(detail, func(w io.Writer) error { return report.JSONDetail(w, o.Report) }); err != nil {
+		return err
+	}
+	verb := "is"
+	if o.Shadow {
+		verb = "would be"
+	}
+	fmt.Fprintf(w, "\nThe world has ended, at %s: %d of %d fake accounts %s under a measure, and %d honest ones.\n", o.At.Format("2 January 15:04"), o.Caught, o.Fakes, verb, o.Honest)
+	fmt.Fprintf(w, "Since it was acted on, the campaign got %.1f %% of the tokens that it would have got with nobody in the way.\n", 100*o.Drawn())
+	return nil
+}
+
+// tellFound shows the report of the moment, and says when the campaign was found.
+func tellFound(w io.Writer, o *demo.Outcome, detail string) error {
+	if err := app.WriteFile(detail, func(w io.Writer) error { return report.JSONDetail(w, o.Report) }); err != nil {
+		return err
+	}
+	opt := textOptions(w)
+	opt.Explain = itself() + " explain --report " + detail
+	fmt.Fprintln(w)
+	if err := report.Text(w, o.Report, opt); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nFound after %s, at %s of the world, and acted on. The world goes on to its end: what does the campaign still get?\n\n",
+		o.Wall.Round(100*time.Millisecond), o.Act.Format("2 January 15:04"))
+	return err
+}
+
+func tellLive(w io.Writer, o *demo.Outcome) {
 	stage := "nothing found yet"
 	switch n := campaignsIn(o.Report); {
 	case n == 1:
@@ -92,7 +132,10 @@ func tellLive(w io.Writer, o demo.Outcome) {
 		stage = fmt.Sprintf("%d campaigns listed", n)
 	}
 	if !o.Act.IsZero() {
-		stage = fmt.Sprintf("contained: %d fake accounts, %d honest", o.Caught, o.Honest)
+		stage = fmt.Sprintf("contained: %d fake accounts, %d honest; it gets %.1f %%", o.Caught, o.Honest, 100*o.Drawn())
+		if o.Shadow {
+			stage = fmt.Sprintf("acted on, in shadow: %d fake accounts, %d honest", o.Caught, o.Honest)
+		}
 	}
 	all := o.Before.Sent + o.After.Sent
 	fmt.Fprintf(w, "  %s  %7d requests, %5d of the campaign, %5d refused  %s\n", o.At.Format("2 Jan 15:04"), all,

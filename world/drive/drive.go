@@ -36,7 +36,8 @@ func (c *Clock) Now() time.Time {
 type Options struct {
 	Key     func(account string) string // secret of an account's key
 	Clients int                         // requests in flight at once; 0 means 16
-	Wait    func(at time.Time)          // called before each exchange, in order: it paces the world; nil plays as fast as can be
+	// Wait is called before each exchange, in order: it paces the world. It returns when ctx ends. Nil plays as fast as can be.
+	Wait func(ctx context.Context, at time.Time)
 }
 
 // Tally is what became of requests so far. A campaign's are those of its accounts, camouflage included.
@@ -57,6 +58,7 @@ type Player struct {
 	model  *Model
 	client *http.Client
 
+	given, done                             atomic.Int64 // exchanges begun, and over
 	sent, answered, refused, failed, tokens atomic.Int64
 	campaign                                struct{ sent, answered, refused, tokens, inStore atomic.Int64 }
 	why                                     atomic.Pointer[error] // of the last failure
@@ -79,6 +81,9 @@ func (p *Player) Aim(base string) { p.base = base }
 
 // Clock returns the world's time.
 func (p *Player) Clock() *Clock { return &p.clock }
+
+// Progress returns how many exchanges were begun and how many of them are over.
+func (p *Player) Progress() (begun, over int64) { return p.given.Load(), p.done.Load() }
 
 // Tally returns what became of requests so far.
 func (p *Player) Tally() Tally {
@@ -117,6 +122,7 @@ func (p *Player) Play(ctx context.Context, w *world.World) error {
 		group.Go(func() {
 			for l := range letters {
 				p.send(ctx, l)
+				p.done.Add(1)
 			}
 		})
 	}
@@ -126,7 +132,7 @@ func (p *Player) Play(ctx context.Context, w *world.World) error {
 			break
 		}
 		if p.opt.Wait != nil {
-			p.opt.Wait(e.Time)
+			p.opt.Wait(ctx, e.Time)
 		}
 		number++
 		l, err := write(e, number)
@@ -139,6 +145,7 @@ func (p *Player) Play(ctx context.Context, w *world.World) error {
 		}
 		p.model.expect(number, e)
 		p.clock.ms.Store(e.Time.UnixMilli())
+		p.given.Add(1)
 		letters <- l
 	}
 	close(letters)

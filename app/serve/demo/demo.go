@@ -23,7 +23,7 @@ type Options struct {
 	Dir     string // for all that is written; made if need be
 	Seed    uint64
 	Shadow  bool          // decide, and enforce nothing
-	After   time.Duration // of the world's time that is played after a campaign came to act; 0 means a day
+	After   time.Duration // of the world's time that is played after a campaign came to act; 0 means until the world ends
 	Listen  string        // for callers; a free port of 127.0.0.1 when empty
 	API     string        // for the operator; a free port of 127.0.0.1 when empty
 	Log     io.Writer     // of the system
@@ -46,6 +46,7 @@ type Outcome struct {
 	Caught int               // of them, under a measure that touches them
 	Honest int               // honest accounts under a measure that touches them
 	Told   int               // accounts under a measure
+	Shadow bool              // no measure is enforced
 }
 
 // Drawn is what the campaign got after it came to act, as a share of what it would have got with nobody in the way.
@@ -64,6 +65,7 @@ type Running struct {
 	Truth     *world.Truth
 
 	o       Options
+	pace    *pace
 	world   *world.World
 	player  *drive.Player
 	secrets map[string]string
@@ -83,10 +85,7 @@ type Running struct {
 
 // Start starts the model, the system and the world; Play plays it. Close ends all of it.
 func Start(ctx context.Context, o Options) (_ *Running, err error) {
-	if o.After == 0 {
-		o.After = 24 * time.Hour
-	}
-	r := &Running{o: o, hit: map[string]bool{}, secrets: map[string]string{}, ended: make(chan error, 1)}
+	r := &Running{o: o, pace: new(pace), hit: map[string]bool{}, secrets: map[string]string{}, ended: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Close())
@@ -113,6 +112,7 @@ func Start(ctx context.Context, o Options) (_ *Running, err error) {
 		return nil, err
 	}
 	r.player = drive.New(model, drive.Options{Clients: o.Clients, Key: func(account string) string { return r.secrets[account] }, Wait: r.wait})
+	r.pace.player = r.player
 	if err := r.serve(ctx); err != nil {
 		return nil, err
 	}
@@ -147,12 +147,12 @@ func (r *Running) Play(ctx context.Context) error {
 func (r *Running) done() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !r.act.IsZero() && r.player.Clock().Now().Sub(r.act) >= r.o.After
+	return r.o.After > 0 && !r.act.IsZero() && r.player.Clock().Now().Sub(r.act) >= r.o.After
 }
 
-// wait is called before each exchange of the world. The world begins when the detector knows the accounts, and waits for a
-// detector that cannot follow, so that what it finds does not depend on the machine.
-func (r *Running) wait(time.Time) {
+// wait is called before each exchange of the world, and holds the world's clock where it must: see pace.
+func (r *Running) wait(ctx context.Context, at time.Time) {
+	r.pace.wait(ctx, at)
 	if r.done() {
 		r.mu.Lock()
 		over := r.over
@@ -184,6 +184,7 @@ func (r *Running) found(rep *palladium.Report, a live.Acted) {
 		}
 	}
 	r.mu.Unlock()
+	r.pace.acted(rep.Counts.Exchanges, len(a.Decided)+len(a.Withdrawn) > 0)
 	if r.o.Found != nil {
 		r.o.Found(rep, a)
 	}
@@ -194,7 +195,7 @@ func (r *Running) Outcome() Outcome {
 	now := r.player.Tally()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	o := Outcome{At: r.player.Clock().Now(), Report: r.report, Act: r.act, Wall: r.wall, Before: r.before, Told: len(r.hit)}
+	o := Outcome{At: r.player.Clock().Now(), Report: r.report, Act: r.act, Wall: r.wall, Before: r.before, Told: len(r.hit), Shadow: r.o.Shadow}
 	if r.act.IsZero() {
 		o.Before = now
 		if !r.begun.IsZero() {

@@ -132,7 +132,7 @@ func (r *Running) serve(ctx context.Context) error {
 		r.ended <- serve.Run(inner, serve.Options{
 			Config: r.file("palladium.yaml"), State: r.file("state"), API: r.o.API, Log: r.o.Log,
 			Ready:    func(a serve.Addresses) { up <- a },
-			Observed: func(next serve.Sink) serve.Sink { return timed{next, r.player.Clock()} },
+			Observed: func(next serve.Sink) serve.Sink { return timed{next, r.player.Clock(), r.pace} },
 			Acted:    r.found,
 			Welcome:  r.o.Welcome,
 		})
@@ -152,6 +152,7 @@ func (r *Running) serve(ctx context.Context) error {
 type timed struct {
 	serve.Sink
 	clock *drive.Clock
+	pace  *pace
 }
 
 // Observe passes o on with the world's time.
@@ -160,4 +161,5 @@ func (t timed) Observe(o *palladium.Observation) {
 		o.Time = now.UnixMilli()
 	}
 	t.Sink.Observe(o)
+	t.pace.observed()
 }

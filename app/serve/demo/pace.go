@@ -1,0 +1,108 @@
+package demo
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/palladium-guard/palladium/world/drive"
+)
+
+// pace holds the world's clock. The detector looks at what it has once an hour of the world, which passes here in milliseconds: while
+// it looks, decides and tells the gateway, which takes what it takes in any world, hours would go by. So the clock stands from the
+// exchange that begins a look until what was decided is in force.
+type pace struct {
+	player *drive.Player
+
+	mu      sync.Mutex // guards what follows
+	next    time.Time  // of the world, when the next look begins; zero before the first exchange
+	begun   bool       // the exchange that begins a look, or the first of all, was sent last
+	look    bool       // the former
+	seen    int64      // observations that the gateway has made
+	known   int64      // of them, those in the newest report that policy was carried out on
+	changed bool       // a decision was made or withdrawn since the world went on last
+	hurried int        // times that the world went on although it should have waited
+}
+
+const (
+	lookEvery = time.Hour        // of the world: the detector's default
+	patience  = 10 * time.Second // that the world waits for a look at most
+	enforced  = time.Second      // that a decision may take until the gateway holds to it
+	glance    = time.Millisecond // between two glances at whether the world may go on
+)
+
+// wait is called before the exchange of the given time is sent.
+func (p *pace) wait(ctx context.Context, at time.Time) {
+	at = at.Truncate(time.Millisecond) // as observations are
+	p.mu.Lock()
+	begun, look := p.begun, p.look
+	p.begun, p.look = p.next.IsZero(), false
+	if p.begun {
+		p.next = at.Add(lookEvery)
+	} else if !at.Before(p.next) { // as the detector's clock does
+		p.begun, p.look = true, true
+		p.next = p.next.Add((at.Sub(p.next) + lookEvery) / lookEvery * lookEvery)
+	}
+	begins := p.look
+	p.mu.Unlock()
+	if begun || begins {
+		p.settle(ctx, look)
+	}
+}
+
+// settle returns once every request that was sent is answered and observed, and, after a look, what was decided on it is in force.
+func (p *pace) settle(ctx context.Context, look bool) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for !p.settled(look) {
+		if !sleep(ctx, glance) {
+			p.mu.Lock()
+			p.hurried++
+			p.mu.Unlock()
+			return
+		}
+	}
+	p.mu.Lock()
+	changed := p.changed
+	p.changed = p.changed && !look
+	p.mu.Unlock()
+	if look && changed {
+		sleep(ctx, enforced)
+	}
+}
+
+func (p *pace) settled(look bool) bool {
+	if sent, done := p.player.Progress(); done < sent {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seen >= p.player.Tally().Sent && (!look || p.known >= p.seen)
+}
+
+// sleep waits for d. False: ctx has ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// observed notes that the gateway has observed an exchange.
+func (p *pace) observed() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen++
+}
+
+// acted notes that policy was carried out on what was found among so many observations.
+func (p *pace) acted(observations int64, changed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.known = max(p.known, observations)
+	p.changed = p.changed || changed
+}
