@@ -28,7 +28,7 @@ func playLive(cmd *cobra.Command, dir string, seed uint64, shadow, stay bool) (e
 		return fmt.Errorf("write the log, name another folder with --out: %w", err)
 	}
 	defer log.Close()
-	o := demo.Options{Dir: dir, Seed: seed, Shadow: shadow, Log: log}
+	o := demo.Options{Dir: dir, Seed: seed, Shadow: shadow, Log: log, Limit: 100 * time.Second}
 	if stay {
 		o.Welcome = func(origin, token string) {
 			fmt.Fprintf(w, "Enter the console at %s with the bootstrap token %s, which is good once.\n", origin, token)
@@ -51,7 +51,7 @@ func playLive(cmd *cobra.Command, dir string, seed uint64, shadow, stay bool) (e
 	return nil
 }
 
-// watchLive plays the world to its end and tells how it goes; detail is where the report goes, for explain.
+// watchLive plays the world and tells how it goes; detail is where the report goes, for explain.
 func watchLive(ctx context.Context, w io.Writer, r *demo.Running, detail string) error {
 	ctx, stop := context.WithCancel(ctx)
 	played := make(chan error, 1)
@@ -98,11 +98,11 @@ func watchLive(ctx context.Context, w io.Writer, r *demo.Running, detail string)
 	if err := app.WriteFile(detail, func(w io.Writer) error { return report.JSONDetail(w, o.Report) }); err != nil {
 		return err
 	}
-	verb := "is"
+	verb := "are"
 	if o.Shadow {
 		verb = "would be"
 	}
-	fmt.Fprintf(w, "\nThe world has ended, at %s: %d of %d fake accounts %s under a measure, and %d honest ones.\n", o.At.Format("2 January 15:04"), o.Caught, o.Fakes, verb, o.Honest)
+	fmt.Fprintf(w, "\nThe world is left at %s: %d of %d fake accounts %s under a measure, and %d honest ones.\n", o.At.Format("2 January 15:04"), o.Caught, o.Fakes, verb, o.Honest)
 	fmt.Fprintf(w, "Since it was acted on, the campaign got %.1f %% of the tokens that it would have got with nobody in the way.\n", 100*o.Drawn())
 	return nil
 }
@@ -118,7 +118,7 @@ func tellFound(w io.Writer, o *demo.Outcome, detail string) error {
 	if err := report.Text(w, o.Report, opt); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nFound after %s, at %s of the world, and acted on. The world goes on to its end: what does the campaign still get?\n\n",
+	_, err := fmt.Fprintf(w, "\nFound after %s, at %s of the world, and acted on. The world goes on: what does the campaign still get?\n\n",
 		o.Wall.Round(100*time.Millisecond), o.Act.Format("2 January 15:04"))
 	return err
 }

@@ -24,6 +24,7 @@ type Options struct {
 	Seed    uint64
 	Shadow  bool          // decide, and enforce nothing
 	After   time.Duration // of the world's time that is played after a campaign came to act; 0 means until the world ends
+	Limit   time.Duration // of wall time, for all that is played; 0 means none
 	Listen  string        // for callers; a free port of 127.0.0.1 when empty
 	API     string        // for the operator; a free port of 127.0.0.1 when empty
 	Log     io.Writer     // of the system
@@ -120,7 +121,7 @@ func Start(ctx context.Context, o Options) (_ *Running, err error) {
 	return r, nil
 }
 
-// Play plays the world until it is over, or for as long as Options.After says once a campaign came to act.
+// Play plays the world until it is over, or for as long as Options.After and Options.Limit say once a campaign came to act.
 func (r *Running) Play(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -143,11 +144,14 @@ func (r *Running) Play(ctx context.Context) error {
 	}
 }
 
-// done reports whether the world has gone on for long enough after a campaign came to act.
+// done reports whether the world has gone on for long enough. It is never over before a campaign came to act.
 func (r *Running) done() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.o.After > 0 && !r.act.IsZero() && r.player.Clock().Now().Sub(r.act) >= r.o.After
+	if r.act.IsZero() {
+		return false
+	}
+	return r.o.After > 0 && r.player.Clock().Now().Sub(r.act) >= r.o.After || r.o.Limit > 0 && time.Since(r.begun) >= r.o.Limit
 }
 
 // wait is called before each exchange of the world, and holds the world's clock where it must: see pace.

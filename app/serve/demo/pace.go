@@ -10,7 +10,8 @@ import (
 
 // pace holds the world's clock. The detector looks at what it has once an hour of the world, which passes here in milliseconds: while
 // it looks, decides and tells the gateway, which takes what it takes in any world, hours would go by. So the clock stands from the
-// exchange that begins a look until what was decided is in force.
+// exchange that begins a look until what was decided is in force. While accounts are still being added to what was decided, which
+// the detector tells of between looks, it also stands for a moment every ten minutes.
 type pace struct {
 	player *drive.Player
 
@@ -21,6 +22,8 @@ type pace struct {
 	seen    int64      // observations that the gateway has made
 	known   int64      // of them, those in the newest report that policy was carried out on
 	changed bool       // a decision was made or withdrawn since the world went on last
+	moment  time.Time  // of the world, from which on it stands for a moment
+	calm    time.Time  // of the world, when it no longer does: nothing has changed for some hours
 	hurried int        // times that the world went on although it should have waited
 }
 
@@ -28,6 +31,9 @@ const (
 	lookEvery = time.Hour        // of the world: the detector's default
 	patience  = 10 * time.Second // that the world waits for a look at most
 	enforced  = time.Second      // that a decision may take until the gateway holds to it
+	moment    = 200 * time.Millisecond
+	between   = 10 * time.Minute // of the world, between two moments
+	unrest    = 6 * time.Hour    // of the world, after a decision
 	glance    = time.Millisecond // between two glances at whether the world may go on
 )
 
@@ -44,9 +50,16 @@ func (p *pace) wait(ctx context.Context, at time.Time) {
 		p.next = p.next.Add((at.Sub(p.next) + lookEvery) / lookEvery * lookEvery)
 	}
 	begins := p.look
+	stands := at.Before(p.calm) && !at.Before(p.moment)
+	if begins || stands {
+		p.moment = at.Add(between)
+	}
 	p.mu.Unlock()
-	if begun || begins {
+	if begun || begins || stands {
 		p.settle(ctx, look)
+	}
+	if stands && !begins {
+		sleep(ctx, moment)
 	}
 }
 
@@ -104,5 +117,7 @@ func (p *pace) acted(observations int64, changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.known = max(p.known, observations)
-	p.changed = p.changed || changed
+	if changed {
+		p.changed, p.calm = true, p.player.Clock().Now().Add(unrest)
+	}
 }
