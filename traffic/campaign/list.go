@@ -61,19 +61,23 @@ func repeaters(pop Population, accounts []uint32) (out []int) {
 	return out
 }
 
-// lookers returns the positions of members for whom nothing speaks but a name and a text, where for three in four more does:
-// in a crowd, some of the many who send the prompts of one list have a card of the campaign's issuer by chance.
+// looks reports whether nothing speaks for an account but a name and a text that others sent before: in a crowd, some of the many
+// who send the prompts of one list have a card of the campaign's issuer by chance.
+func looks(w *weights, p *palladium.Profile) bool {
+	return w.Kinds() < 3 && float64(p.Repeats) >= fresh*float64(max(p.Exchanges, 1))
+}
+
+// lookers returns the positions of members who look like it, where for three members in four more speaks, and notes whether it does.
 func (g *Group) lookers(pop Population) (out []int) {
 	firm := 0
 	for i, m := range g.members {
-		p := pop.Profile(m.account)
 		if g.weights[i].Kinds() >= 3 {
 			firm++
-		} else if float64(p.Repeats) >= fresh*float64(max(p.Exchanges, 1)) {
+		} else if looks(&g.weights[i], pop.Profile(m.account)) {
 			out = append(out, i)
 		}
 	}
-	if firm*4 < len(g.members)*3 {
+	if g.firm = firm*4 >= len(g.members)*3; !g.firm {
 		return nil
 	}
 	return out
@@ -86,7 +90,8 @@ func (t *Tracker) unlist(g *Group, pop Population) {
 		return
 	}
 	accounts, _ := g.Members()
-	gone := slices.Concat(collision.Users(prompts(pop, accounts)), repeaters(pop, accounts), g.lookers(pop))
+	users := slices.Concat(collision.Users(prompts(pop, accounts)), repeaters(pop, accounts))
+	gone := slices.Concat(users, g.lookers(pop))
 	if len(gone) == 0 {
 		return
 	}
@@ -94,7 +99,9 @@ func (t *Tracker) unlist(g *Group, pop Population) {
 	for i, m := range g.members {
 		if slices.Contains(gone, i) {
 			delete(t.owner, m.account)
-			g.let = append(g.let, m.account)
+			if slices.Contains(users, i) { // others are asked again as soon as they show more
+				g.let = append(g.let, m.account)
+			}
 			if at := t.search.where(m.account); at >= 0 {
 				t.search.w[at] = weights{}
 			}

@@ -145,6 +145,9 @@ func (t *Tracker) take(g *Group, a uint32, pop Population, now int64) bool {
 	var w weights
 	t.scoreOne(g, a, pop, uint32(g.fitted.at/palladium.SlotMillis), &w)
 	v := w.Total() + g.model.Prior
+	if g.firm && looks(&w, p) {
+		return false
+	}
 	if v < recruitNats || !w.Belongs() || g.firmKeys(p, &w) < recruitKeys || float64(w.AtOnce()) < recruitShare*g.usual() {
 		return false
 	}

@@ -61,7 +61,7 @@ type Group struct {
 	weights []weights // of members
 	extra   []uint32  // accounts to look at when it is fitted next
 	guests  []uint32  // vouched accounts that would belong but were let go
-	let     []uint32  // guests and users of a list that the last fit let go, sorted
+	let     []uint32  // users of a list that the last fit let go, sorted
 
 	Born, Changed int64 // Unix ms
 	fitted        struct {
@@ -91,6 +91,7 @@ type Group struct {
 	late      []uint32 // members that were taken in since the last fit, sorted
 	grown     bool     // there are such since the last look
 	loose     bool     // a part of it does not hang together with the rest
+	firm      bool     // for three members in four speaks more than a name and a text
 	calm      bool     // its use is ordinary or it is vouched for: looked at less often
 }
 
@@ -400,7 +401,11 @@ func (t *Tracker) due(g *Group, pop Population, now int64) bool {
 	case g.looks >= 5:
 		grow = 15
 	}
-	return n*10 >= g.fitted.exchanges*grow || g.decidedAt != 0 && now-g.fitted.at >= 24*3600*1000 && n > g.fitted.exchanges
+	again := int64(24 * 3600 * 1000)
+	if len(g.let) > 0 { // they may be in the wrong place
+		again /= 4
+	}
+	return n*10 >= g.fitted.exchanges*grow || g.decidedAt != 0 && now-g.fitted.at >= again && n > g.fitted.exchanges
 }
 
 // conclude applies the e-BH procedure (Wang and Ramdas 2022) to all groups and compares each with the references.
