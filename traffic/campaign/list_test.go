@@ -140,3 +140,36 @@ type repeating struct {
 }
 
 func (p repeating) Profile(a uint32) *palladium.Profile { return &p.profiles[a] }
+
+// An account for which a name and a text that others sent speak is not taken in where more speaks for most, and is once more does.
+func TestLookersAreAskedAgain(t *testing.T) {
+	name := weights{famIdentity: 5, famTemplate: 8}
+	more := name
+	more[famParameters] = 4
+	for _, c := range []struct {
+		name    string
+		w       weights
+		repeats uint32 // of 20
+		want    bool
+	}{{"a name and a text of others", name, 4, true}, {"a name and a text of its own", name, 2, false}, {"more than that", more, 4, false}} {
+		if got := looks(&c.w, &palladium.Profile{Exchanges: 20, Repeats: c.repeats}); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+	pop := repeating{profiles: make([]palladium.Profile, 8)}
+	g := &Group{}
+	for i := range pop.profiles {
+		pop.profiles[i] = palladium.Profile{Exchanges: 20, Repeats: 4}
+		g.members, g.weights = append(g.members, member{account: uint32(i)}), append(g.weights, more)
+	}
+	g.weights[3] = name
+	if out := g.lookers(pop); len(out) != 1 || out[0] != 3 || !g.firm {
+		t.Errorf("%v look like it, firm %v", out, g.firm)
+	}
+	for i := range 3 {
+		g.weights[i] = name
+	}
+	if out := g.lookers(pop); len(out) != 0 || g.firm {
+		t.Errorf("%v look like it where more speaks for half, firm %v", out, g.firm)
+	}
+}
