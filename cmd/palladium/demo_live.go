@@ -66,12 +66,13 @@ func watchLive(ctx context.Context, w io.Writer, r *demo.Running, detail string)
 	}()
 	every := time.NewTicker(3 * time.Second)
 	defer every.Stop()
-	found := false
+	found, told := false, demo.Outcome{}
 	for {
 		select {
 		case <-every.C:
 			o := r.Outcome()
-			tellLive(w, &o)
+			tellLive(w, &o, &told)
+			told = o
 			if !o.Act.IsZero() && !found {
 				found = true
 				if err := tellFound(w, &o, detail); err != nil {
@@ -123,7 +124,8 @@ func tellFound(w io.Writer, o *demo.Outcome, detail string) error {
 	return err
 }
 
-func tellLive(w io.Writer, o *demo.Outcome) {
+// tellLive says in a line how the world stands, and what the campaign got since the line before.
+func tellLive(w io.Writer, o, before *demo.Outcome) {
 	stage := "nothing found yet"
 	switch n := campaignsIn(o.Report); {
 	case n == 1:
@@ -132,7 +134,8 @@ func tellLive(w io.Writer, o *demo.Outcome) {
 		stage = fmt.Sprintf("%d campaigns listed", n)
 	}
 	if !o.Act.IsZero() {
-		stage = fmt.Sprintf("contained: %d fake accounts, %d honest; it gets %.1f %%", o.Caught, o.Honest, 100*o.Drawn())
+		since := demo.Outcome{After: o.After.Since(before.After)}
+		stage = fmt.Sprintf("contained: %d fake accounts, %d honest; it gets %.1f %%", o.Caught, o.Honest, 100*since.Drawn())
 		if o.Shadow {
 			stage = fmt.Sprintf("acted on, in shadow: %d fake accounts, %d honest", o.Caught, o.Honest)
 		}
