@@ -104,9 +104,15 @@ func NewBoard(o BoardOptions) *Board {
 	if b.now == nil {
 		b.now = time.Now
 	}
-	b.SetPolicy(o.Policy, "config")
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	b.SetPolicy(o.Policy, Configured)
 	return b
 }
+
+// Configured is the name under which the policy of the configuration decides, while the catalog holds none that is in use.
+const Configured = "config"
 
 // SetPolicy puts a policy in force under a revision's name.
 func (b *Board) SetPolicy(p *sanction.Policy, revision string) { b.rules.Store(&rules{p, revision}) }
