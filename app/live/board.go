@@ -20,6 +20,7 @@ import (
 	"github.com/palladium-guard/palladium/api/process"
 	"github.com/palladium-guard/palladium/store/catalog"
 	"github.com/palladium-guard/palladium/traffic/sanction"
+	"github.com/palladium-guard/palladium/traffic/verdict"
 )
 
 // Ledger is where acts are written down before they are done. Append returns once the entry is durable; index is -1 where
@@ -158,6 +159,9 @@ func (b *Board) decide(ctx context.Context, d *api.Draft) (catalog.Decision, err
 	if len(accounts) == 0 {
 		return catalog.Decision{}, fmt.Errorf("%w: every account named is on the allow-list or in the registry", ErrNobody)
 	}
+	if accounts, err = b.nameable(d.Campaign, accounts); err != nil {
+		return catalog.Decision{}, err
+	}
 	r := b.rules.Load()
 	dec := catalog.Decision{
 		ID: newID("d"), Campaign: d.Campaign, Measure: d.Measure, Accounts: len(accounts), Reason: d.Reason, Text: d.Text, By: d.By,
@@ -212,6 +216,19 @@ func (b *Board) decide(ctx context.Context, d *api.Draft) (catalog.Decision, err
 	}
 	b.Kick()
 	return dec, nil
+}
+
+// nameable leaves out accounts that no verdict can name, so that they keep nobody else from being decided about.
+func (b *Board) nameable(campaign string, accounts []string) ([]string, error) {
+	all := len(accounts)
+	accounts = slices.DeleteFunc(accounts, func(a string) bool { return !verdict.Names(a) })
+	switch left := all - len(accounts); {
+	case left == all:
+		return nil, fmt.Errorf("%w: the ids of these accounts are longer than 255 bytes or no text, and no verdict can name them", ErrNobody)
+	case left > 0:
+		b.log.Warn("accounts are left out of a decision: their ids are longer than 255 bytes or no text, and no verdict can name them", "campaign", campaign, "accounts", left)
+	}
+	return accounts, nil
 }
 
 // check finds what a draft breaks.
