@@ -89,7 +89,7 @@ func (h *house) followVerdicts(ctx context.Context, table *verdict.Holder) {
 			case <-ctx.Done():
 				return
 			case <-t.C:
-				if ok, _ := h.stream.Health(); ok {
+				if h.stream.Answers() {
 					table.Confirm(time.Now())
 				}
 			}

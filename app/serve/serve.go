@@ -436,7 +436,7 @@ func (h *house) gateway(ctx, inner context.Context) error {
 	}
 	o := h.serving(&serving.Joined{
 		Key: h.key, Sink: sink, Health: h.parts, Metrics: h.metrics(), Refuse: h.refuse, Reloaded: h.reloaded,
-		Alive: func() bool { ok, _ := h.stream.Health(); return ok }, Lease: h.lease(),
+		Alive: h.stream.Answers, Lease: h.lease(),
 		Verdicts: func(ctx context.Context, got func(uint64, []byte)) error {
 			return h.stream.Watch(ctx, live.VerdictTable, got)
 		},
