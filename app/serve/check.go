@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -23,6 +24,7 @@ func (h *house) startCheck(ctx context.Context) error {
 	if !h.runs(RoleCheck) || c.HTTP == "" && c.GRPC == "" {
 		return nil
 	}
+	c.Appeal = cmp.Or(c.Appeal, h.appealLink(h.file))
 	table := verdict.NewHolder(h.file.Gateway.Verdicts.MaxAge)
 	o := check.Options{Config: c, Verdicts: table, Log: h.log}
 	if c.Account.Credential {

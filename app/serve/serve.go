@@ -253,7 +253,7 @@ func (h *house) check(f *config.File) error {
 func (h *house) serving(j *serving.Joined) serving.Options {
 	return serving.Options{
 		Config: h.o.Config, Upstreams: h.o.Upstreams, Listen: h.o.Listen, Admin: h.o.Admin, Keys: h.o.Keys, Anonymous: h.o.Anonymous,
-		State: h.file.Gateway.State, Log: h.o.Log, Join: j, Tracer: h.o.Traces.Gateway(),
+		State: h.file.Gateway.State, Log: h.o.Log, Join: j, Tracer: h.o.Traces.Gateway(), Appeal: h.appealLink,
 	}
 }
 
@@ -315,6 +315,19 @@ func (h *house) appealing(c sanction.Config) sanction.Config {
 		c.Appeal = origin + "/appeal"
 	}
 	return c
+}
+
+// appealLink is where callers appeal whom a verdict refuses, where their gateway's section names no address: where notices lead. ""
+// where only another process knows it.
+func (h *house) appealLink(f *config.File) string {
+	c := f.Enforcement
+	if h.runs(RoleAPI) || h.file.API.Origin != "" {
+		c = h.appealing(c)
+	}
+	if c.Appeal == "" || strings.HasPrefix(c.Appeal, "mailto:") {
+		return c.Appeal
+	}
+	return strings.TrimSuffix(c.Appeal, "/") + "/{reference}"
 }
 
 // takePolicy puts the enforcement policy in force that the catalog says is, if it says so.
