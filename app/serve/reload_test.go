@@ -42,3 +42,27 @@ func TestReloadTakesEnforcement(t *testing.T) {
 		t.Errorf("the file took the place of the catalog's: %s of revision %q", now.Mode(), revision)
 	}
 }
+
+// Callers are sent where notices lead, unless only another process knows where that is.
+func TestAppealLink(t *testing.T) {
+	for want, h := range map[string]*house{
+		"http://localhost:8090/appeal/{reference}": {o: Options{Roles: Roles()}},
+		"":                                     {o: Options{Roles: []Role{RoleGateway}}},
+		"https://a.example/appeal/{reference}": {o: Options{Roles: []Role{RoleGateway}}, file: &config.File{API: config.API{Origin: "https://a.example"}}},
+		"https://a.example/objections/{reference}":      {o: Options{Roles: []Role{RoleGateway}}, file: &config.File{Enforcement: sanction.Config{Appeal: "https://a.example/objections/"}}},
+		"mailto:appeals@a.example":                      {o: Options{Roles: Roles()}, file: &config.File{Enforcement: sanction.Config{Appeal: "mailto:appeals@a.example"}}},
+		"https://guard.example:9443/appeal/{reference}": {o: Options{Roles: Roles(), API: "guard.example:9443"}, file: &config.File{API: config.API{Certificate: "c.pem"}}},
+	} {
+		if h.file == nil {
+			h.file = &config.File{}
+		}
+		if got := h.appealLink(h.file); got != want {
+			t.Errorf("%q, not %q", got, want)
+		}
+		h.o.Upstreams = []string{"http://127.0.0.1:8000"}
+		o := h.serving(nil)
+		if f, err := o.Load(); err != nil || h.file.Enforcement.Appeal == "" && f.Gateway.Appeal != want {
+			t.Errorf("the gateway tells %q, not %q: %v", f.Gateway.Appeal, want, err)
+		}
+	}
+}
