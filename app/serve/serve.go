@@ -447,13 +447,9 @@ func (h *house) gateway(ctx, inner context.Context) error {
 	if h.o.Observed != nil {
 		sink = h.o.Observed(pub)
 	}
-	o := h.serving(&serving.Joined{
-		Key: h.key, Sink: sink, Health: h.parts, Metrics: h.metrics(), Refuse: h.refuse, Reloaded: h.reloaded,
-		Alive: h.stream.Answers, Lease: h.lease(),
-		Verdicts: func(ctx context.Context, got func(uint64, []byte)) error {
-			return h.stream.Watch(ctx, live.VerdictTable, got)
-		},
-	})
+	j := h.joined()
+	j.Key, j.Sink, j.Health, j.Metrics, j.Refuse, j.Reloaded, j.Lease = h.key, sink, h.parts, h.metrics(), h.refuse, h.reloaded, h.lease()
+	o := h.serving(j)
 	o.Ready = func(callers, admin net.Addr) {
 		h.mu.Lock()
 		h.ready.Callers = callers.String()
@@ -473,6 +469,13 @@ func (h *house) gateway(ctx, inner context.Context) error {
 		h.log.Error("the last observations did not reach the stream", "error", e)
 	}
 	return err
+}
+
+// joined is how tables of verdicts come.
+func (h *house) joined() *serving.Joined {
+	return &serving.Joined{Alive: h.stream.Answers, Verdicts: func(ctx context.Context, got func(uint64, []byte)) error {
+		return h.stream.Watch(ctx, live.VerdictTable, got)
+	}}
 }
 
 // shared reports whether other processes can be at the same stream.

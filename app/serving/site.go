@@ -84,7 +84,7 @@ func (s *site) open(f *config.File) error {
 		if g.Verdicts.File != "" {
 			return errors.New("gateway.verdicts.file is set, but verdicts come from the detector: leave it out, or run palladium gateway alone")
 		}
-		s.follow(s.life)
+		go j.Follow(s.life, s.verdicts, s.log)
 	} else if g.Verdicts.File == "" {
 		if err := s.Replace(nil); err != nil {
 			return err
