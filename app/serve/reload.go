@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/palladium-guard/palladium/app/live"
@@ -30,16 +32,17 @@ func (h *house) reloaded(f *config.File) {
 		h.takeEnforcement(f)
 	}
 	h.takeNotify(f)
-	was := *h.file
-	same := true
-	for _, pair := range [][2]any{
-		{was.Stream, f.Stream}, {was.Catalog, f.Catalog}, {was.Detector, f.Detector}, {was.Archive, f.Archive},
-		{was.Ledger, f.Ledger}, {was.Taps, f.Taps}, {was.Check, f.Check}, {was.API, f.API}, {was.SignIn, f.SignIn}, {was.Key, f.Key},
-	} {
-		same = same && reflect.DeepEqual(pair[0], pair[1])
+	var later []string
+	was, is := reflect.ValueOf(h.file).Elem(), reflect.ValueOf(f).Elem()
+	for i := range is.NumField() {
+		name := is.Type().Field(i).Tag.Get("yaml")
+		atOnce := slices.Contains([]string{"gateway", "credentials", "restrict", "budget", "enforcement", "notify"}, name)
+		if !atOnce && !reflect.DeepEqual(was.Field(i).Interface(), is.Field(i).Interface()) {
+			later = append(later, name)
+		}
 	}
-	if !same {
-		h.log.Warn("stream, catalog, detector, archive, ledger, taps, check, api, sign_in and measuring_key change with the next start only")
+	if len(later) > 0 {
+		h.log.Warn("what changed in these sections is in force from the next start on", "sections", strings.Join(later, ", "))
 	}
 }
 

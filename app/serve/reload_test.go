@@ -43,6 +43,25 @@ func TestReloadTakesEnforcement(t *testing.T) {
 	}
 }
 
+// What a reload leaves to the next start is told by name, and nothing else is.
+func TestReloadTellsWhatIsLater(t *testing.T) {
+	var said bytes.Buffer
+	h := &house{log: slog.New(slog.NewTextHandler(&said, nil)), file: &config.File{}, o: Options{State: "s"}}
+	Fill(h.file, "s")
+	f := &config.File{}
+	f.Gateway.Listen = "127.0.0.1:1"
+	h.reloaded(f)
+	if strings.Contains(said.String(), "next start") {
+		t.Errorf("nothing is left: %s", said.String())
+	}
+	f = &config.File{}
+	f.Check.HTTP, f.API.Name = "127.0.0.1:2", "Troy"
+	h.reloaded(f)
+	if !strings.Contains(said.String(), `sections="check, api"`) {
+		t.Errorf("%s", said.String())
+	}
+}
+
 // Callers are sent where notices lead, unless only another process knows where that is.
 func TestAppealLink(t *testing.T) {
 	for want, h := range map[string]*house{
