@@ -85,6 +85,7 @@ type Board struct {
 	log    *slog.Logger
 	rules  atomic.Pointer[rules]
 	kick   chan struct{} // there is something to publish
+	other  chan struct{} // another policy is in force
 
 	published atomic.Uint64 // version of the table that was published last
 	took      atomic.Int64  // ns from the change to the stream's acknowledgement, of the last table
@@ -98,7 +99,7 @@ type rules struct {
 
 // NewBoard returns a board. Publish must run for its decisions to reach gateways.
 func NewBoard(o BoardOptions) *Board {
-	b := &Board{cat: o.Catalog, ledger: o.Ledger, now: o.Now, log: o.Log, kick: make(chan struct{}, 1)}
+	b := &Board{cat: o.Catalog, ledger: o.Ledger, now: o.Now, log: o.Log, kick: make(chan struct{}, 1), other: make(chan struct{}, 1)}
 	if b.ledger == nil {
 		b.ledger = NoLedger{}
 	}
@@ -116,7 +117,16 @@ func NewBoard(o BoardOptions) *Board {
 const Configured = "config"
 
 // SetPolicy puts a policy in force under a revision's name.
-func (b *Board) SetPolicy(p *sanction.Policy, revision string) { b.rules.Store(&rules{p, revision}) }
+func (b *Board) SetPolicy(p *sanction.Policy, revision string) {
+	b.rules.Store(&rules{p, revision})
+	select {
+	case b.other <- struct{}{}:
+	default:
+	}
+}
+
+// Other receives after another policy was put in force; several may count as one. It is for one receiver.
+func (b *Board) Other() <-chan struct{} { return b.other }
 
 // Policy returns the policy in force and its revision.
 func (b *Board) Policy() (*sanction.Policy, string) {

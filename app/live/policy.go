@@ -101,6 +101,28 @@ func (a *Actor) Act(ctx context.Context, r *palladium.Report) (Acted, error) {
 	return out, nil
 }
 
+// Ease withdraws what policy had decided and enforces no more, as after the mode was set back to shadow. It needs no report, so that
+// enforcement can be turned off before the detector has looked again.
+func (a *Actor) Ease(ctx context.Context) (out Acted, err error) {
+	rules := a.board.rules.Load()
+	standing, err := a.standing(ctx, a.board.now().UTC())
+	if err != nil {
+		return out, err
+	}
+	for i := range standing {
+		s := &standing[i]
+		if s.Shadow || rules.policy.Enforced(s.Rule.Measure) {
+			continue
+		}
+		if err := a.board.Undo(ctx, s.ID, policyActor+rules.revision, "policy no longer enforces it"); err != nil && !errors.Is(err, ErrDecided) {
+			return out, err
+		}
+		delete(a.accounts, s.ID)
+		out.Withdrawn = append(out.Withdrawn, s.ID)
+	}
+	return out, nil
+}
+
 // unnamed tells of accounts that no verdict can name: policy leaves them alone, and nobody else for their sake.
 func (a *Actor) unnamed(campaigns []palladium.Campaign) {
 	odd := map[string]int{}
