@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -82,14 +83,17 @@ func (b *Board) publish(ctx context.Context, to Tables) error {
 	if err != nil {
 		return fmt.Errorf("read the verdicts in force: %w", err)
 	}
-	list = slices.DeleteFunc(list, func(v palladium.Verdict) bool {
-		err := verdict.Check(&v)
-		if err != nil {
-			b.log.Error("a verdict cannot be brought to gateways and is left out, the others are not", "error", err)
-		}
-		return err != nil
-	})
 	t, err := verdict.New(version+1, now, list) // a table of version 0 would be no news to anybody
+	if errors.Is(err, verdict.ErrVerdict) {
+		list = slices.DeleteFunc(list, func(v palladium.Verdict) bool {
+			err := verdict.Check(&v)
+			if err != nil {
+				b.log.Error("a verdict cannot be brought to gateways and is left out, the others are not", "error", err)
+			}
+			return err != nil
+		})
+		t, err = verdict.New(version+1, now, list)
+	}
 	if err != nil {
 		return err
 	}
