@@ -14,7 +14,8 @@ func (b *Board) Approve(ctx context.Context, approval, by, comment string) error
 	return problem(b.settle(ctx, approval, by, comment, true))
 }
 
-// Refuse ends a pending decision without effect.
+// Refuse ends a pending decision without effect. Where it was policy's own, policy leaves its accounts alone for the time that it holds
+// off, rather than ask for the same again.
 func (b *Board) Refuse(ctx context.Context, approval, by, comment string) error {
 	return problem(b.settle(ctx, approval, by, comment, false))
 }
@@ -61,6 +62,8 @@ func (b *Board) settle(ctx context.Context, id, by, comment string, yes bool) er
 			case yes:
 				v.Issued, v.LedgerIndex = now, index
 				hit = append(hit, *v)
+			default:
+				v.RevokedAt, v.RevokedBy, v.RevokeReason = &now, by, comment
 			}
 		}
 		if _, err := tx.PutVerdicts(ctx, verdicts); err != nil {
