@@ -33,6 +33,9 @@ func (h *house) parts() []gateway.Part {
 		ok, says := h.cat.Health(ctx)
 		out = append(out, gateway.Part{Name: "catalog", OK: ok, Says: says})
 	}
+	if h.ledger != nil {
+		out = append(out, h.ledger.part())
+	}
 	if h.notify != nil && len(h.notify.Names()) > 0 {
 		ok, says := h.notify.Health(ctx)
 		out = append(out, gateway.Part{Name: "notify", OK: ok, Says: says})
