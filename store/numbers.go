@@ -28,3 +28,15 @@ func (d *DB) SetNumber(ctx context.Context, name string, value int64) error {
 	_, err := d.Exec(ctx, "INSERT INTO numbers (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value)
 	return err
 }
+
+// Raise sets a number of the table numbers to one beyond given, where it is below that, and reports whether it was.
+func (d *DB) Raise(ctx context.Context, name string, given int64) (raised bool, err error) {
+	err = d.Update(ctx, func(tx *DB) error {
+		n, err := tx.Number(ctx, name)
+		if raised = err == nil && n < given; !raised {
+			return err
+		}
+		return tx.SetNumber(ctx, name, given+1)
+	})
+	return raised && err == nil, err
+}

@@ -20,6 +20,7 @@ import (
 	"github.com/palladium-guard/palladium/api/process"
 	"github.com/palladium-guard/palladium/store/catalog"
 	"github.com/palladium-guard/palladium/traffic/sanction"
+	"github.com/palladium-guard/palladium/traffic/verdict"
 )
 
 // Ledger is where acts are written down before they are done. Append returns once the entry is durable; index is -1 where
@@ -84,6 +85,7 @@ type Board struct {
 	log    *slog.Logger
 	rules  atomic.Pointer[rules]
 	kick   chan struct{} // there is something to publish
+	other  chan struct{} // another policy is in force
 
 	published atomic.Uint64 // version of the table that was published last
 	took      atomic.Int64  // ns from the change to the stream's acknowledgement, of the last table
@@ -97,19 +99,34 @@ type rules struct {
 
 // NewBoard returns a board. Publish must run for its decisions to reach gateways.
 func NewBoard(o BoardOptions) *Board {
-	b := &Board{cat: o.Catalog, ledger: o.Ledger, now: o.Now, log: o.Log, kick: make(chan struct{}, 1)}
+	b := &Board{cat: o.Catalog, ledger: o.Ledger, now: o.Now, log: o.Log, kick: make(chan struct{}, 1), other: make(chan struct{}, 1)}
 	if b.ledger == nil {
 		b.ledger = NoLedger{}
 	}
 	if b.now == nil {
 		b.now = time.Now
 	}
-	b.SetPolicy(o.Policy, "config")
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	b.SetPolicy(o.Policy, Configured)
 	return b
 }
 
+// Configured is the name under which the policy of the configuration decides, while the catalog holds none that is in use.
+const Configured = "config"
+
 // SetPolicy puts a policy in force under a revision's name.
-func (b *Board) SetPolicy(p *sanction.Policy, revision string) { b.rules.Store(&rules{p, revision}) }
+func (b *Board) SetPolicy(p *sanction.Policy, revision string) {
+	b.rules.Store(&rules{p, revision})
+	select {
+	case b.other <- struct{}{}:
+	default:
+	}
+}
+
+// Other receives after another policy was put in force; several may count as one. It is for one receiver.
+func (b *Board) Other() <-chan struct{} { return b.other }
 
 // Policy returns the policy in force and its revision.
 func (b *Board) Policy() (*sanction.Policy, string) {
@@ -151,6 +168,9 @@ func (b *Board) decide(ctx context.Context, d *api.Draft) (catalog.Decision, err
 	accounts = slices.DeleteFunc(accounts, func(a string) bool { return exempt.account(ctx, a) })
 	if len(accounts) == 0 {
 		return catalog.Decision{}, fmt.Errorf("%w: every account named is on the allow-list or in the registry", ErrNobody)
+	}
+	if accounts, err = b.nameable(d.Campaign, accounts); err != nil {
+		return catalog.Decision{}, err
 	}
 	r := b.rules.Load()
 	dec := catalog.Decision{
@@ -206,6 +226,19 @@ func (b *Board) decide(ctx context.Context, d *api.Draft) (catalog.Decision, err
 	}
 	b.Kick()
 	return dec, nil
+}
+
+// nameable leaves out accounts that no verdict can name, so that they keep nobody else from being decided about.
+func (b *Board) nameable(campaign string, accounts []string) ([]string, error) {
+	all := len(accounts)
+	accounts = slices.DeleteFunc(accounts, func(a string) bool { return !verdict.Names(a) })
+	switch left := all - len(accounts); {
+	case left == all:
+		return nil, fmt.Errorf("%w: the ids of these accounts are longer than 255 bytes or no text, and no verdict can name them", ErrNobody)
+	case left > 0:
+		b.log.Warn("accounts are left out of a decision: their ids are longer than 255 bytes or no text, and no verdict can name them", "campaign", campaign, "accounts", left)
+	}
+	return accounts, nil
 }
 
 // check finds what a draft breaks.

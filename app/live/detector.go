@@ -90,6 +90,7 @@ type Detector struct {
 	position atomic.Uint64
 	taken    atomic.Int64
 	twice    atomic.Int64
+	gaps     atomic.Int64
 	waits    atomic.Int64          // Unix ns at which the batch in hand, or the next one, was put into the stream; 0 while none waits
 	lastLook atomic.Int64          // ns that the last look and its report took
 	lastKeep atomic.Int64          // ns that the last snapshot took
@@ -175,8 +176,8 @@ func (d *Detector) Run(ctx context.Context, from Source) error {
 	d.reads.Store(err == nil)
 	for err == nil {
 		err = from.Read(ctx, d.book.Position, &intake{d: d, ctx: ctx, from: from})
-		if errors.Is(err, stream.ErrGap) && d.adopt(ctx) {
-			err = nil
+		if errors.Is(err, stream.ErrGap) {
+			err = d.overGap(ctx, from, err)
 		}
 	}
 	if ctx.Err() != nil {
@@ -332,6 +333,7 @@ type Figures struct {
 	Position stream.Position
 	Taken    int64 // observations taken in since the state was begun
 	Twice    int64 // observations left out since they were known
+	Gaps     int64 // times, since the start, that the stream had lost what comes next and reading went on with what it held
 	Err      error // why the last snapshot was not kept, or not handed on; nil otherwise
 
 	// Delay is the age of the oldest observation that is in the stream and not taken in; 0 while none waits. It grows while
@@ -345,7 +347,7 @@ type Figures struct {
 // Figures returns how far the detector is.
 func (d *Detector) Figures() Figures {
 	f := Figures{
-		Position: stream.Position(d.position.Load()), Taken: d.taken.Load(), Twice: d.twice.Load(),
+		Position: stream.Position(d.position.Load()), Taken: d.taken.Load(), Twice: d.twice.Load(), Gaps: d.gaps.Load(),
 		Look: time.Duration(d.lastLook.Load()), Snapshot: time.Duration(d.lastKeep.Load()), Stopped: time.Duration(d.stopped.Load()),
 	}
 	if at := d.waits.Load(); at != 0 {

@@ -35,11 +35,11 @@ func (b *Board) allowed(ctx context.Context, now time.Time) (*exempt, error) {
 	return e, nil
 }
 
-// released adds accounts that a person let go since the given time: by undoing a decision of policy, or after an appeal. Who
-// undoes what a person decided puts back what was before it, and policy's measures were: they go on.
+// released adds accounts that a person let go since the given time: by undoing a decision of policy, or refusing to agree to it, or
+// after an appeal. Who undoes what a person decided puts back what was before it, and policy's measures were: they go on.
 func (e *exempt) released(ctx context.Context, since time.Time) error {
 	undone := map[string]*time.Time{} // when decisions of people were undone as a whole, by decision
-	q := catalog.VerdictQuery{State: []string{catalog.StateRevoked}}
+	q := catalog.VerdictQuery{State: []string{catalog.StateRevoked, catalog.StateRefused}}
 	q.Limit = 1000
 	for {
 		page, next, err := e.cat.ListVerdicts(ctx, q)
@@ -48,6 +48,9 @@ func (e *exempt) released(ctx context.Context, since time.Time) error {
 		}
 		for i := range page {
 			v := &page[i]
+			if v.State == catalog.StateRefused && !v.Automated {
+				continue
+			}
 			if v.RevokedAt == nil || !v.RevokedAt.After(since) || strings.HasPrefix(v.RevokedBy, policyActor) || e.accounts[v.Account] {
 				continue
 			}

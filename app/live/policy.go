@@ -12,6 +12,7 @@ import (
 	"github.com/palladium-guard/palladium/api"
 	"github.com/palladium-guard/palladium/store/catalog"
 	"github.com/palladium-guard/palladium/traffic/sanction"
+	"github.com/palladium-guard/palladium/traffic/verdict"
 )
 
 // policyActor begins the name under which policy decides.
@@ -22,6 +23,7 @@ const policyActor = "policy:"
 type Actor struct {
 	board    *Board
 	accounts map[string][]string // of standing decisions, sorted; by decision
+	odd      map[string]int      // accounts that no verdict can name, by campaign, as they were told last
 }
 
 // NewActor returns one that knows of no decision yet.
@@ -63,7 +65,8 @@ func (a *Actor) Act(ctx context.Context, r *palladium.Report) (Acted, error) {
 	if err != nil {
 		return out, err
 	}
-	orders := rules.policy.Orders(now, campaigns, func(id string) bool { return free.account(ctx, id) })
+	a.unnamed(campaigns)
+	orders := rules.policy.Orders(now, campaigns, func(id string) bool { return !verdict.Names(id) || free.account(ctx, id) })
 	standing, err := a.standing(ctx, now)
 	if err != nil {
 		return out, err
@@ -96,6 +99,45 @@ func (a *Actor) Act(ctx context.Context, r *palladium.Report) (Acted, error) {
 		out.Withdrawn = append(out.Withdrawn, id)
 	}
 	return out, nil
+}
+
+// Ease withdraws what policy had decided and enforces no more, as after the mode was set back to shadow. It needs no report, so that
+// enforcement can be turned off before the detector has looked again.
+func (a *Actor) Ease(ctx context.Context) (out Acted, err error) {
+	rules := a.board.rules.Load()
+	standing, err := a.standing(ctx, a.board.now().UTC())
+	if err != nil {
+		return out, err
+	}
+	for i := range standing {
+		s := &standing[i]
+		if s.Shadow || rules.policy.Enforced(s.Rule.Measure) {
+			continue
+		}
+		if err := a.board.Undo(ctx, s.ID, policyActor+rules.revision, "policy no longer enforces it"); err != nil && !errors.Is(err, ErrDecided) {
+			return out, err
+		}
+		delete(a.accounts, s.ID)
+		out.Withdrawn = append(out.Withdrawn, s.ID)
+	}
+	return out, nil
+}
+
+// unnamed tells of accounts that no verdict can name: policy leaves them alone, and nobody else for their sake.
+func (a *Actor) unnamed(campaigns []palladium.Campaign) {
+	odd := map[string]int{}
+	for i := range campaigns {
+		c := &campaigns[i]
+		for _, m := range c.Accounts {
+			if !verdict.Names(m.ID) {
+				odd[c.ID]++
+			}
+		}
+		if n := odd[c.ID]; n > a.odd[c.ID] {
+			a.board.log.Warn("policy leaves accounts alone: their ids are longer than 255 bytes or no text, and no verdict can name them", "campaign", c.ID, "accounts", n)
+		}
+	}
+	a.odd = odd
 }
 
 // uncleared leaves out campaigns that a person found to be none: policy puts nothing on them, and takes off what it had put.

@@ -2,9 +2,12 @@ package live
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/traffic/verdict"
 )
 
@@ -14,6 +17,8 @@ const VerdictTable = "verdicts"
 // Tables carries tables to gateways, whole.
 type Tables interface {
 	Put(ctx context.Context, name string, version uint64, data []byte) error
+	// TableVersion is that of the table that is there, 0 where there is none.
+	TableVersion(ctx context.Context, name string) (uint64, error)
 }
 
 // Kick has Publish look at once.
@@ -49,8 +54,15 @@ func (b *Board) Publish(ctx context.Context, to Tables, older func(error) bool) 
 			if _, err := b.cat.Expire(ctx, b.now().UTC()); err != nil && ctx.Err() == nil {
 				b.log.Error("what has expired cannot be written down; gateways hold to the times all the same", "error", err)
 			}
+			if v, err := to.TableVersion(ctx, VerdictTable); err == nil && v < b.published.Load() {
+				b.published.Store(0) // the stream has lost it
+			}
 		}
-		if err := b.publish(ctx, to); err != nil && !older(err) && ctx.Err() == nil {
+		err := b.publish(ctx, to)
+		if err != nil && older(err) {
+			err = b.overtake(ctx, to)
+		}
+		if err != nil && ctx.Err() == nil {
 			b.log.Error("verdicts cannot be published; gateways keep the ones before, which expire by themselves", "error", err)
 			retry.Reset(retryEvery)
 		}
@@ -72,6 +84,16 @@ func (b *Board) publish(ctx context.Context, to Tables) error {
 		return fmt.Errorf("read the verdicts in force: %w", err)
 	}
 	t, err := verdict.New(version+1, now, list) // a table of version 0 would be no news to anybody
+	if errors.Is(err, verdict.ErrVerdict) {
+		list = slices.DeleteFunc(list, func(v palladium.Verdict) bool {
+			err := verdict.Check(&v)
+			if err != nil {
+				b.log.Error("a verdict cannot be brought to gateways and is left out, the others are not", "error", err)
+			}
+			return err != nil
+		})
+		t, err = verdict.New(version+1, now, list)
+	}
 	if err != nil {
 		return err
 	}
@@ -86,6 +108,22 @@ func (b *Board) publish(ctx context.Context, to Tables) error {
 	b.took.Store(int64(time.Since(begun)))
 	b.log.Info("verdicts are published", "verdicts", len(list), "version", t.Version())
 	return nil
+}
+
+// overtake is for when gateways have a newer table than the one that was to be published. Mostly another process was faster. A
+// catalog that has never had that version is an older copy, put in place by other means than palladium catalog restore: it is the
+// truth all the same, and what it holds would else not reach gateways for as long as its version is lower.
+func (b *Board) overtake(ctx context.Context, to Tables) error {
+	given, err := to.TableVersion(ctx, VerdictTable)
+	if err != nil || given == 0 {
+		return err
+	}
+	raised, err := b.cat.RaiseVerdicts(ctx, given-1)
+	if err == nil && raised {
+		b.log.Warn("gateways have newer verdicts than the catalog has ever had: was its database replaced by an older copy? What it holds takes the place of those", "version", given)
+		b.Kick()
+	}
+	return err
 }
 
 // Published returns the version of verdicts that gateways were given last, and how long that took.

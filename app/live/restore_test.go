@@ -158,3 +158,37 @@ func TestClearedCampaign(t *testing.T) {
 	look(0)
 	look(0)
 }
+
+// Enforcement is turned off, as by a start with another mode, before the detector has looked again: what policy enforced ends at once,
+// what people decided holds on, and shadows stay.
+func TestEase(t *testing.T) {
+	ctx := t.Context()
+	d := newDesk(t, "a", "b")
+	if out, err := NewActor(d.board).Act(ctx, campaignOf("a", "b")); err != nil || len(out.Decided) != 1 {
+		t.Fatalf("%+v %v", out, err)
+	}
+	d.slow("a")
+	for _, c := range []struct {
+		policy    sanction.Config
+		withdrawn int
+		left      int
+	}{
+		{sanction.Config{Mode: sanction.Enforce}, 0, 3},
+		{sanction.Config{Mode: sanction.Enforce, Enforce: []palladium.Measure{palladium.MeasureSlow}}, 1, 1},
+		{sanction.Config{}, 0, 1},
+	} {
+		policy, err := sanction.New(c.policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		board := NewBoard(BoardOptions{Catalog: d.cat, Policy: policy, Log: quiet})
+		<-board.Other()
+		out, err := NewActor(board).Ease(ctx)
+		if err != nil || len(out.Withdrawn) != c.withdrawn {
+			t.Errorf("%+v: %+v %v", c.policy, out, err)
+		}
+		if list, _, err := d.cat.VerdictsInForce(ctx, time.Now()); err != nil || len(list) != c.left {
+			t.Errorf("%+v: %d verdicts are in force: %v", c.policy, len(list), err)
+		}
+	}
+}

@@ -28,13 +28,18 @@ func (d *Detector) offer() error {
 	if err != nil {
 		return fmt.Errorf("hand on the detector's state: %w", err)
 	}
-	select {
-	case old := <-d.kept:
-		_ = old.file.Close() // it was read only
-	default:
+	for k := (kept{d.book.Position, f}); ; {
+		select {
+		case d.kept <- k:
+			return nil
+		default:
+		}
+		select {
+		case old := <-d.kept: // perhaps one that Share has just put back
+			_ = old.file.Close() // it was read only
+		default:
+		}
 	}
-	d.kept <- kept{d.book.Position, f}
-	return nil
 }
 
 // How often what could not be handed on is tried again, and how long a detector without a state waits for one.
@@ -178,15 +183,35 @@ func (d *Detector) take(ctx context.Context) (newer bool, err error) {
 	return newer, nil
 }
 
-// adopt goes on from the shared state where the stream no longer holds what comes after this one's, as after a long pause. It reports
-// whether that helps.
-func (d *Detector) adopt(ctx context.Context) bool {
-	if d.opt.Shared == nil {
-		return false
+// overGap has the reading go on where the stream no longer holds what comes next, as after a long pause, a loss of power or a stream
+// that was made anew: from the state that was handed on where that is newer, else with what the stream still holds. A detector that
+// lacks some observations is better than none, and than a gateway that ends with it. What is read again counts once.
+func (d *Detector) overGap(ctx context.Context, from Source, gap error) error {
+	for said := false; d.opt.Shared != nil; {
+		newer, err := d.take(ctx)
+		if newer && err == nil {
+			return nil
+		}
+		if errors.Is(err, app.ErrState) {
+			return errors.Join(gap, err)
+		}
+		if err == nil || errors.Is(err, snapshot.ErrNone) {
+			break
+		}
+		if !said && ctx.Err() == nil {
+			said = true
+			d.opt.Log.Error("the stream has forgotten what this detector needs next, and whether there is a newer state is not known; it is tried again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(shareAgain):
+		}
 	}
-	newer, err := d.take(ctx)
-	if err != nil && ctx.Err() == nil {
-		d.opt.Log.Error("the stream has forgotten what this detector needs next", "error", err)
-	}
-	return newer && err == nil
+	d.gaps.Add(1)
+	d.opt.Log.Error("observations were lost before they were taken in; the detector goes on with what the stream still holds", "error", gap)
+	d.book.Position = 0
+	d.position.Store(0)
+	d.need(ctx, from, 0)
+	return ctx.Err()
 }

@@ -14,7 +14,8 @@ func (b *Board) Approve(ctx context.Context, approval, by, comment string) error
 	return problem(b.settle(ctx, approval, by, comment, true))
 }
 
-// Refuse ends a pending decision without effect.
+// Refuse ends a pending decision without effect. Where it was policy's own, policy leaves its accounts alone for the time that it holds
+// off, rather than ask for the same again.
 func (b *Board) Refuse(ctx context.Context, approval, by, comment string) error {
 	return problem(b.settle(ctx, approval, by, comment, false))
 }
@@ -32,6 +33,10 @@ func (b *Board) settle(ctx context.Context, id, by, comment string, yes bool) er
 		a.State, d.State, kind = catalog.StateRefused, catalog.StateRefused, "decision.refused"
 	}
 	d.Seen = true
+	free, err := b.spared(ctx, &d, now, yes)
+	if err != nil {
+		return err
+	}
 	index, err := b.record(ctx, KindChange, act(kind, d.ID, by, comment, now))
 	if err != nil {
 		return err
@@ -48,17 +53,24 @@ func (b *Board) settle(ctx context.Context, id, by, comment string, yes bool) er
 		if err != nil {
 			return err
 		}
+		var hit []catalog.Verdict
 		for i := range verdicts {
-			verdicts[i].State = kept.State
-			if yes {
-				verdicts[i].Issued, verdicts[i].LedgerIndex = now, index
+			v := &verdicts[i]
+			switch v.State = kept.State; {
+			case free[v.Account]:
+				v.State = catalog.StateRefused
+			case yes:
+				v.Issued, v.LedgerIndex = now, index
+				hit = append(hit, *v)
+			default:
+				v.RevokedAt, v.RevokedBy, v.RevokeReason = &now, by, comment
 			}
 		}
 		if _, err := tx.PutVerdicts(ctx, verdicts); err != nil {
 			return err
 		}
 		if yes {
-			if err := tx.AddNotices(ctx, b.notices(&kept, verdicts, now)); err != nil {
+			if err := tx.AddNotices(ctx, b.notices(&kept, hit, now)); err != nil {
 				return err
 			}
 		}
@@ -69,6 +81,38 @@ func (b *Board) settle(ctx context.Context, id, by, comment string, yes bool) er
 	}
 	b.Kick()
 	return nil
+}
+
+// spared are the accounts of a decision that have come onto the allow-list while it waited: it does not hit them when it is approved.
+// Where nobody else is left that is refused with ErrNobody. It counts those that are left.
+func (b *Board) spared(ctx context.Context, d *catalog.Decision, now time.Time, yes bool) (map[string]bool, error) {
+	if !yes {
+		return nil, nil
+	}
+	free, err := b.allowed(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	verdicts, err := allVerdicts(ctx, b.cat, catalog.VerdictQuery{Decision: d.ID, State: []string{catalog.StatePending}})
+	if err != nil {
+		return nil, fmt.Errorf("look at whom the decision hits: %w", err)
+	}
+	ids := make([]string, len(verdicts))
+	for i := range verdicts {
+		ids[i] = verdicts[i].Account
+	}
+	free.group(ctx, ids)
+	out := map[string]bool{}
+	for _, id := range ids {
+		if free.account(ctx, id) {
+			out[id] = true
+		}
+	}
+	if len(out) > 0 && len(out) == len(ids) {
+		return nil, fmt.Errorf("%w: every account of the decision is on the allow-list or in the registry by now: refuse it, or undo it", ErrNobody)
+	}
+	d.Accounts -= len(out)
+	return out, nil
 }
 
 // waiting returns an open approval and the decision that waits for it.

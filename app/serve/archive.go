@@ -61,7 +61,7 @@ func (a archiver) Run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(confirmEvery):
+		case <-time.After(2 * time.Second):
 		}
 	}
 	return nil

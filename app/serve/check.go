@@ -1,21 +1,16 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
-	"github.com/palladium-guard/palladium/app/live"
 	"github.com/palladium-guard/palladium/traffic/check"
 	"github.com/palladium-guard/palladium/traffic/gateway"
 	"github.com/palladium-guard/palladium/traffic/gateway/credential"
 	"github.com/palladium-guard/palladium/traffic/verdict"
 )
-
-// confirmEvery is how often a table of verdicts is said to be the newest still, and how long is waited before tables are
-// asked for anew.
-const confirmEvery = 2 * time.Second
 
 // startCheck answers the checks of other people's gateways, where an address for it is given.
 func (h *house) startCheck(ctx context.Context) error {
@@ -23,6 +18,7 @@ func (h *house) startCheck(ctx context.Context) error {
 	if !h.runs(RoleCheck) || c.HTTP == "" && c.GRPC == "" {
 		return nil
 	}
+	c.Appeal = cmp.Or(c.Appeal, h.appealLink(h.file))
 	table := verdict.NewHolder(h.file.Gateway.Verdicts.MaxAge)
 	o := check.Options{Config: c, Verdicts: table, Log: h.log}
 	if c.Account.Credential {
@@ -48,53 +44,12 @@ func (h *house) startCheck(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h.followVerdicts(ctx, table)
+	j := h.joined()
+	h.work.Go(func() { j.Follow(ctx, table, h.log) })
 	h.launch(ctx, "check", door)
 	w, g := door.Addresses()
 	h.log.Info("answering checks", "http", said(w), "grpc", said(g))
 	return nil
-}
-
-// followVerdicts keeps a table the newest one, until ctx ends.
-func (h *house) followVerdicts(ctx context.Context, table *verdict.Holder) {
-	take := func(version uint64, data []byte) {
-		now := time.Now()
-		t, err := verdict.Decode(data)
-		if err == nil {
-			err = table.Swap(t, now)
-		}
-		if err != nil {
-			table.Fail(err)
-			h.log.Error("a table of verdicts is not taken; checks fail as they are configured to", "version", version, "error", err)
-		}
-	}
-	h.work.Go(func() {
-		for ctx.Err() == nil {
-			err := h.stream.Watch(ctx, live.VerdictTable, take)
-			if ctx.Err() == nil {
-				table.Fail(err)
-				h.log.Error("verdicts do not come; checks fail as they are configured to", "error", err)
-			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(confirmEvery):
-			}
-		}
-	})
-	h.work.Go(func() {
-		t := time.NewTicker(confirmEvery)
-		defer t.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-t.C:
-				if ok, _ := h.stream.Health(); ok {
-					table.Confirm(time.Now())
-				}
-			}
-		}
-	})
 }
 
 // callers knows callers by the credentials that the gateway takes.

@@ -139,21 +139,27 @@ func (h *house) carryOut(ctx context.Context, found <-chan *palladium.Report) er
 	defer again.Stop()
 	r := h.det.Latest()
 	for {
+		var acted live.Acted
+		var err error
 		if r != nil {
-			acted, err := actor.Act(ctx, r)
-			switch {
-			case errors.Is(err, catalog.ErrFenced):
-				return err
-			case err != nil && ctx.Err() == nil:
-				h.log.Error("policy is not carried out; it is tried again", "error", err)
-			case err == nil:
-				h.told(r, &acted)
-			}
+			acted, err = actor.Act(ctx, r)
+		} else { // it has not looked since the start
+			acted, err = actor.Ease(ctx)
+		}
+		switch {
+		case errors.Is(err, catalog.ErrFenced):
+			return err
+		case err != nil && ctx.Err() == nil:
+			h.log.Error("policy is not carried out; it is tried again", "error", err)
+		case err == nil:
+			h.told(r, &acted)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case r = <-found:
+		case <-h.board.Other():
+			r = h.det.Latest()
 		case <-again.C:
 			r = h.det.Latest()
 		}
@@ -168,7 +174,7 @@ func (h *house) told(r *palladium.Report, a *live.Acted) {
 	for _, id := range a.Withdrawn {
 		h.log.Info("withdrawn", "decision", id)
 	}
-	if h.o.Acted != nil {
+	if h.o.Acted != nil && r != nil {
 		h.o.Acted(r, *a)
 	}
 }

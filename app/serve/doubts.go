@@ -61,6 +61,9 @@ func (h *house) doubts(f *config.File, trail *config.Trail, now time.Time) (out 
 	if h.runs(RoleGateway) && c.Keys == "" && len(c.Tokens)+len(c.Certificates)+len(c.SPIFFE)+len(c.Trusted) == 0 && !c.Anonymous.Allow {
 		out = append(out, "credentials: no way is given in which callers are known, so each is refused: make a file of keys with palladium key create, and name it in credentials.keys or by --keys")
 	}
+	if f.Stream.URL == "" && f.Stream.Cluster.Name == "" && !h.runs(RoleDetector) {
+		out = append(out, "stream: no detector runs in this process, and no other process can reach the stream that it keeps in stream.dir: set stream.url or stream.cluster, the same in all processes")
+	}
 	return out
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/textproto"
 	"os"
 	"time"
 
@@ -39,12 +40,13 @@ func Explain(w io.Writer, o Options, all bool, doubt func(string)) error {
 	trail := config.NewTrail(data)
 	trail.Note(f, "")
 	commandLine(f, &o, trail)
+	h := &house{o: o, file: f, text: data}
+	h.o.Log = io.Discard
+	h.derive(trail)
 	Fill(f, o.State)
 	trail.Note(f, "in the state directory")
 	filled := fillAll(f)
 	trail.Note(f, "default")
-	h := &house{o: o, file: f, text: data}
-	h.o.Log = io.Discard
 	if err := errors.Join(filled, h.check(f), compiles(f)); err != nil {
 		return h.located(err)
 	}
@@ -52,6 +54,26 @@ func Explain(w io.Writer, o Options, all bool, doubt func(string)) error {
 		doubt(d)
 	}
 	return trail.Write(w, f, all)
+}
+
+// derive puts in what follows from other values, and the defaults that Fill puts in beside places in the state directory.
+func (h *house) derive(trail *config.Trail) {
+	f := h.file
+	f.Check.Account.Header = textproto.CanonicalMIMEHeaderKey(f.Check.Account.Header)
+	trail.Note(f, "") // as it is written, but for capitals
+	if h.shared() {
+		fillArchive(f, h.o.State)
+		trail.Note(f, "as the stream is shared")
+	}
+	at := h.appealLink(f)
+	f.Gateway.Appeal = cmp.Or(f.Gateway.Appeal, at)
+	if f.Check.HTTP != "" || f.Check.GRPC != "" {
+		f.Check.Appeal = cmp.Or(f.Check.Appeal, at)
+	}
+	trail.Note(f, "where notices lead")
+	f.Taps.Fill()
+	f.Check.Fill()
+	trail.Note(f, "default")
 }
 
 // commandLine puts what the command line says over the file.

@@ -33,6 +33,9 @@ func (h *house) parts() []gateway.Part {
 		ok, says := h.cat.Health(ctx)
 		out = append(out, gateway.Part{Name: "catalog", OK: ok, Says: says})
 	}
+	if h.ledger != nil {
+		out = append(out, h.ledger.part())
+	}
 	if h.notify != nil && len(h.notify.Names()) > 0 {
 		ok, says := h.notify.Health(ctx)
 		out = append(out, gateway.Part{Name: "notify", OK: ok, Says: says})
@@ -87,6 +90,7 @@ func (h *house) metrics() []prometheus.Collector {
 		out = append(out,
 			counter("detector_observations_total", "Observations that the detector has taken in since its state was begun.", func() float64 { return float64(h.det.Figures().Taken) }),
 			counter("detector_duplicates_total", "Observations that the detector left out since it knew them.", func() float64 { return float64(h.det.Figures().Twice) }),
+			counter("detector_gaps_total", "Times that observations were lost before the detector had them, and it went on with what the stream still held.", func() float64 { return float64(h.det.Figures().Gaps) }),
 			gauge("detector_delay_seconds", "Age of the oldest observation in the stream that the detector has not taken in; 0 while none waits.", func() float64 { return h.det.Figures().Delay.Seconds() }),
 			gauge("detector_look_seconds", "Time that the last look at the accounts took, with the report of it. Nothing is taken in meanwhile.", func() float64 { return h.det.Figures().Look.Seconds() }),
 			gauge("detector_snapshot_seconds", "Time that the last snapshot of the detector's state took. Nothing is taken in meanwhile.", func() float64 { return h.det.Figures().Snapshot.Seconds() }),

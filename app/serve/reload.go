@@ -7,8 +7,11 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
+	"slices"
+	"strings"
 	"syscall"
 
+	"github.com/palladium-guard/palladium/app/live"
 	"github.com/palladium-guard/palladium/config"
 	"github.com/palladium-guard/palladium/notify"
 	"github.com/palladium-guard/palladium/store/watch"
@@ -29,31 +32,32 @@ func (h *house) reloaded(f *config.File) {
 		h.takeEnforcement(f)
 	}
 	h.takeNotify(f)
-	was := *h.file
-	same := true
-	for _, pair := range [][2]any{
-		{was.Stream, f.Stream}, {was.Catalog, f.Catalog}, {was.Detector, f.Detector}, {was.Archive, f.Archive},
-		{was.Ledger, f.Ledger}, {was.Taps, f.Taps}, {was.API, f.API}, {was.SignIn, f.SignIn}, {was.Key, f.Key},
-	} {
-		same = same && reflect.DeepEqual(pair[0], pair[1])
+	var later []string
+	was, is := reflect.ValueOf(h.file).Elem(), reflect.ValueOf(f).Elem()
+	for i := range is.NumField() {
+		name := is.Type().Field(i).Tag.Get("yaml")
+		atOnce := slices.Contains([]string{"gateway", "credentials", "restrict", "budget", "enforcement", "notify"}, name)
+		if !atOnce && !reflect.DeepEqual(was.Field(i).Interface(), is.Field(i).Interface()) {
+			later = append(later, name)
+		}
 	}
-	if !same {
-		h.log.Warn("stream, catalog, detector, archive, ledger, taps, api, sign_in and measuring_key change with the next start only")
+	if len(later) > 0 {
+		h.log.Warn("what changed in these sections is in force from the next start on", "sections", strings.Join(later, ", "))
 	}
 }
 
 // takeEnforcement puts the file's enforcement policy in force, unless the catalog holds one, which goes before the file's.
 func (h *house) takeEnforcement(f *config.File) {
-	policy, err := sanction.New(f.Enforcement)
+	policy, err := sanction.New(h.appealing(f.Enforcement))
 	if err != nil { // refuse looked at it
 		h.log.Error("enforcement policy is not taken; the one before stays in force", "error", err)
 		return
 	}
-	if _, revision := h.board.Policy(); revision != "" {
+	if _, revision := h.board.Policy(); revision != live.Configured {
 		h.log.Info("the enforcement policy that was activated in the catalog stays in force", "revision", revision)
 		return
 	}
-	h.board.SetPolicy(policy, "")
+	h.board.SetPolicy(policy, live.Configured)
 	h.log.Info("enforcement policy is in force", "mode", policy.Mode())
 }
 

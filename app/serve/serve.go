@@ -253,7 +253,7 @@ func (h *house) check(f *config.File) error {
 func (h *house) serving(j *serving.Joined) serving.Options {
 	return serving.Options{
 		Config: h.o.Config, Upstreams: h.o.Upstreams, Listen: h.o.Listen, Admin: h.o.Admin, Keys: h.o.Keys, Anonymous: h.o.Anonymous,
-		State: h.file.Gateway.State, Log: h.o.Log, Join: j, Tracer: h.o.Traces.Gateway(),
+		State: h.file.Gateway.State, Log: h.o.Log, Join: j, Tracer: h.o.Traces.Gateway(), Appeal: h.appealLink,
 	}
 }
 
@@ -315,6 +315,19 @@ func (h *house) appealing(c sanction.Config) sanction.Config {
 		c.Appeal = origin + "/appeal"
 	}
 	return c
+}
+
+// appealLink is where callers appeal whom a verdict refuses, where their gateway's section names no address: where notices lead. ""
+// where only another process knows it.
+func (h *house) appealLink(f *config.File) string {
+	c := f.Enforcement
+	if h.runs(RoleAPI) || h.file.API.Origin != "" {
+		c = h.appealing(c)
+	}
+	if c.Appeal == "" || strings.HasPrefix(c.Appeal, "mailto:") {
+		return c.Appeal
+	}
+	return strings.TrimSuffix(c.Appeal, "/") + "/{reference}"
 }
 
 // takePolicy puts the enforcement policy in force that the catalog says is, if it says so.
@@ -434,13 +447,9 @@ func (h *house) gateway(ctx, inner context.Context) error {
 	if h.o.Observed != nil {
 		sink = h.o.Observed(pub)
 	}
-	o := h.serving(&serving.Joined{
-		Key: h.key, Sink: sink, Health: h.parts, Metrics: h.metrics(), Refuse: h.refuse, Reloaded: h.reloaded,
-		Alive: func() bool { ok, _ := h.stream.Health(); return ok }, Lease: h.lease(),
-		Verdicts: func(ctx context.Context, got func(uint64, []byte)) error {
-			return h.stream.Watch(ctx, live.VerdictTable, got)
-		},
-	})
+	j := h.joined()
+	j.Key, j.Sink, j.Health, j.Metrics, j.Refuse, j.Reloaded, j.Lease = h.key, sink, h.parts, h.metrics(), h.refuse, h.reloaded, h.lease()
+	o := h.serving(j)
 	o.Ready = func(callers, admin net.Addr) {
 		h.mu.Lock()
 		h.ready.Callers = callers.String()
@@ -460,6 +469,13 @@ func (h *house) gateway(ctx, inner context.Context) error {
 		h.log.Error("the last observations did not reach the stream", "error", e)
 	}
 	return err
+}
+
+// joined is how tables of verdicts come.
+func (h *house) joined() *serving.Joined {
+	return &serving.Joined{Alive: h.stream.Answers, Verdicts: func(ctx context.Context, got func(uint64, []byte)) error {
+		return h.stream.Watch(ctx, live.VerdictTable, got)
+	}}
 }
 
 // shared reports whether other processes can be at the same stream.

@@ -2,6 +2,8 @@ package serving
 
 import (
 	"context"
+	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,48 +35,45 @@ type Joined struct {
 // confirm is how often a table is said to be the newest still, and how long is waited before tables are asked for anew.
 const confirm = 2 * time.Second
 
-// follow keeps the table of verdicts that is in force the newest one, until ctx ends.
-func (s *site) follow(ctx context.Context) {
-	go func() {
+// Follow keeps the table of verdicts the newest one, until ctx ends.
+func (j *Joined) Follow(ctx context.Context, table *verdict.Holder, log *slog.Logger) {
+	take := func(version uint64, data []byte) {
+		now := time.Now()
+		t, err := verdict.Decode(data)
+		if err == nil {
+			err = table.Swap(t, now)
+		}
+		if err != nil {
+			table.Fail(err)
+			log.Error("a table of verdicts is not taken; each route fails as it is configured to", "version", version, "error", err)
+			return
+		}
+		log.Info("verdicts are in force", "verdicts", t.Len(), "version", t.Version())
+	}
+	var work sync.WaitGroup
+	defer work.Wait()
+	work.Go(func() {
 		for ctx.Err() == nil {
-			err := s.o.Join.Verdicts(ctx, s.take)
-			if err != nil && ctx.Err() == nil {
-				s.verdicts.Fail(err)
-				s.log.Error("verdicts do not come; each route fails as it is configured to", "error", err)
+			if err := j.Verdicts(ctx, take); err != nil && ctx.Err() == nil {
+				table.Fail(err)
+				log.Error("verdicts do not come; each route fails as it is configured to", "error", err)
 			}
 			select {
 			case <-ctx.Done():
 			case <-time.After(confirm):
 			}
 		}
-	}()
-	go func() {
-		t := time.NewTicker(confirm)
-		defer t.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-t.C:
-				if s.o.Join.Alive() {
-					s.verdicts.Confirm(time.Now())
-				}
+	})
+	t := time.NewTicker(confirm)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			if j.Alive() {
+				table.Confirm(time.Now())
 			}
 		}
-	}()
-}
-
-// take puts a table in force.
-func (s *site) take(version uint64, data []byte) {
-	now := time.Now()
-	t, err := verdict.Decode(data)
-	if err == nil {
-		err = s.verdicts.Swap(t, now)
 	}
-	if err != nil {
-		s.verdicts.Fail(err)
-		s.log.Error("a table of verdicts is not taken; each route fails as it is configured to", "version", version, "error", err)
-		return
-	}
-	s.log.Info("verdicts are in force", "verdicts", t.Len(), "version", t.Version())
 }

@@ -3,6 +3,7 @@
 package serving
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ type Options struct {
 	Anonymous string   // plan of callers without a credential; "" leaves it to the file
 	Check     bool     // read and check everything, then end
 	Log       io.Writer
+	Appeal    func(*config.File) string     // where callers appeal where the file names no address; may be nil
 	Tracer    gateway.Tracer                // nil: nothing is traced
 	Join      *Joined                       // nil: the gateway stands alone
 	Ready     func(callers, admin net.Addr) // called once, when the listeners accept; admin is nil when there is none
@@ -65,6 +67,9 @@ func (o *Options) Load() (*config.File, error) {
 	over(&f.Credentials.Keys, o.Keys)
 	if o.Anonymous != "" {
 		f.Credentials.Anonymous.Allow, f.Credentials.Anonymous.Plan = true, o.Anonymous
+	}
+	if o.Appeal != nil {
+		over(&g.Appeal, cmp.Or(g.Appeal, o.Appeal(f)))
 	}
 	g.Fill()
 	return f, config.NewTrail(data).Locate(errors.Join(g.Check(), f.Credentials.Check()))

@@ -84,7 +84,7 @@ func (s *site) open(f *config.File) error {
 		if g.Verdicts.File != "" {
 			return errors.New("gateway.verdicts.file is set, but verdicts come from the detector: leave it out, or run palladium gateway alone")
 		}
-		s.follow(s.life)
+		go j.Follow(s.life, s.verdicts, s.log)
 	} else if g.Verdicts.File == "" {
 		if err := s.Replace(nil); err != nil {
 			return err
@@ -355,13 +355,18 @@ func (s *site) health() []gateway.Part {
 		parts = append(parts, s.o.Join.Health()...)
 	}
 	if s.journal != nil {
-		p := gateway.Part{Name: "budgets", OK: s.journal.Err() == nil, Needed: true}
-		if !p.OK {
-			p.Says = "the journal takes no records: look at the disk it is on"
-		}
-		parts = append(parts, p)
+		parts = append(parts, budgetsPart(s.journal.Err()))
 	}
 	return parts
+}
+
+// budgetsPart says how the journal of budgets is. One that only could not be shortened takes records all the same.
+func budgetsPart(err error) gateway.Part {
+	p := gateway.Part{Name: "budgets", OK: err == nil, Needed: err == nil || errors.Is(err, journal.ErrFailed)}
+	if err != nil {
+		p.Says = err.Error()
+	}
+	return p
 }
 
 // admin is the operator's server.

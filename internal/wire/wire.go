@@ -53,11 +53,15 @@ type Refusal struct {
 	Param     string // request field at fault, or empty
 	RequestID string // quoted by the caller when asking about it
 	Appeal    string // where to appeal, or empty
+	Verify    string // where to verify who holds the account, or empty
 }
 
-// Sentence is the message with the request's id and the appeal address, as most clients show nothing else.
+// Sentence is the message with the request's id and the addresses, as most clients show nothing else.
 func (r *Refusal) Sentence() string {
 	s := r.Message
+	if r.Verify != "" {
+		s += " To verify: " + r.Verify + "."
+	}
 	if r.Appeal != "" {
 		s += " To appeal: " + r.Appeal + "."
 	}

@@ -114,7 +114,7 @@ func (s *Store) GetAccount(ctx context.Context, id string) (Account, error) {
 // GetAccounts gives those of the accounts that are known, by id.
 func (s *Store) GetAccounts(ctx context.Context, ids []string) ([]Account, error) {
 	out := []Account{}
-	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
+	ids = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(ids))), func(id string) bool { return !store.Storable(id) })
 	for part := range slices.Chunk(ids, 2000) {
 		var w store.Where
 		store.In(&w, "id", part)

@@ -88,6 +88,9 @@ func accounts(t *testing.T, s *catalog.Store) {
 	check(t, s.PutAccounts(ctx, []catalog.Account{a}))
 	a.Plan = "pro"
 	check(t, s.PutAccounts(ctx, []catalog.Account{a}))
+	if list, err := s.GetAccounts(ctx, []string{"odd\xff", "nul\x00", "", "a1"}); err != nil || len(list) != 1 || list[0].ID != "a1" {
+		t.Errorf("an account beside ids that cannot be kept: %+v %v", list, err)
+	}
 	got, err := s.GetAccount(ctx, "a1")
 	check(t, err)
 	if got.Plan != "pro" || got.Organization != "Ünï\uFFFDcorp" || len(got.Verified) != 1 || got.Created == nil || !got.Created.Equal(at(1)) {

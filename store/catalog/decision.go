@@ -88,10 +88,8 @@ func (s *Store) RevokeVerdicts(ctx context.Context, r Revocation) ([]Verdict, er
 
 // VerdictsInForce gives the enforced and shadow verdicts that have not expired at now, those not yet issued among them, by
 // account and id, and the version that they belong to. Shadow is set for those in state shadow.
-func (s *Store) VerdictsInForce(ctx context.Context, now time.Time) ([]palladium.Verdict, uint64, error) {
-	var out []palladium.Verdict
-	var version uint64
-	err := s.db.View(ctx, func(tx *store.DB) (err error) {
+func (s *Store) VerdictsInForce(ctx context.Context, now time.Time) (out []palladium.Verdict, version uint64, err error) {
+	err = s.db.View(ctx, func(tx *store.DB) (err error) {
 		t := store.Table[Verdict]{Name: "verdicts", Bind: func(c *store.Columns, v *Verdict) { v.Brief(c) }}
 		all, err := t.All(ctx, tx, "WHERE state IN ('enforced', 'shadow') AND expires > ? ORDER BY account, id", now.UnixMilli())
 		if err != nil {
@@ -112,6 +110,11 @@ func (s *Store) VerdictsInForce(ctx context.Context, now time.Time) ([]palladium
 func (s *Store) VerdictVersion(ctx context.Context) (uint64, error) {
 	n, err := s.db.Number(ctx, "verdicts")
 	return uint64(n), err
+}
+
+// RaiseVerdicts has the version of verdicts go beyond the one that gateways were given, and reports whether it was lower.
+func (s *Store) RaiseVerdicts(ctx context.Context, given uint64) (bool, error) {
+	return s.db.Raise(ctx, "verdicts", int64(given))
 }
 
 // GetVerdict gives one verdict.

@@ -83,6 +83,17 @@ func (s *Stream) put(ctx context.Context, kv jetstream.KeyValue, name string, ve
 	}
 }
 
+// TableVersion returns the version of the table that is there, 0 where there is none.
+func (s *Stream) TableVersion(ctx context.Context, name string) (version uint64, err error) {
+	err = s.with(ctx, tables, func(ctx context.Context, kv jetstream.KeyValue) error {
+		var now head
+		_, err := readHead(ctx, kv, name, &now)
+		version = now.Version
+		return err
+	})
+	return version, err
+}
+
 // readHead reads the entry of a table; revision 0 where there is none.
 func readHead(ctx context.Context, kv jetstream.KeyValue, name string, h *head) (revision uint64, err error) {
 	e, err := kv.Get(ctx, tableKey(name))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -105,6 +106,13 @@ type fleet struct {
 	held  map[portionKey]*portion
 	fresh map[portionKey]struct{} // those that were granted something since all was given back
 	take  sync.Mutex              // one at a time asks for more, so that a burst does not ask for as many portions
+	mute  atomic.Pointer[silence] // the store did not answer when it was asked last; nil when it did
+}
+
+// silence is a store that did not answer.
+type silence struct {
+	asked time.Time // by the requests' time
+	err   error
 }
 
 type portionKey struct {
@@ -119,7 +127,7 @@ type portion struct {
 	dry       time.Time // when the store had nothing of what was asked for; by the requests' time
 }
 
-// dryFor is how long a store that had nothing left is not asked again, so that what is used up costs it nothing.
+// dryFor is how long a store that had nothing left, or did not answer, is not asked again, so that what is used up costs it nothing.
 const dryFor = time.Second
 
 // Join makes the ledger one of several that share each cap: it charges only what the lease has granted, and asks for more when
@@ -141,7 +149,9 @@ func (l *Ledger) reserveShared(ctx context.Context, now time.Time, d Demand) (*R
 	if !errors.As(err, &met) {
 		return r, err
 	}
-	f.take.Lock()
+	if err := f.turn(now); err != nil {
+		return nil, err
+	}
 	defer f.take.Unlock()
 	for range askTries {
 		if r, err = f.try(l, now, whole); !errors.As(err, &met) {
@@ -150,6 +160,12 @@ func (l *Ledger) reserveShared(ctx context.Context, now time.Time, d Demand) (*R
 		// Every cap, not only the one that was met: of several that are all below what is asked for, less than all is granted
 		// within the smallest, and each of them must have been asked.
 		more, err := f.ask(ctx, l, now, &d)
+		switch {
+		case errors.Is(err, ErrLease):
+			f.mute.Store(&silence{now, err})
+		case err == nil:
+			f.mute.Store(nil)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -166,6 +182,27 @@ func (l *Ledger) reserveShared(ctx context.Context, now time.Time, d Demand) (*R
 		}
 	}
 	return nil, met
+}
+
+// turn takes the turn to ask. Where the store does not answer, one request after the other finds out, at most one every dryFor, and
+// none waits behind it: those that came before that was known end with the first, the others at once.
+func (f *fleet) turn(now time.Time) error {
+	was := f.mute.Load()
+	if !f.take.TryLock() {
+		if was != nil {
+			return was.err
+		}
+		f.take.Lock()
+	}
+	is := f.mute.Load()
+	if is == nil {
+		return nil
+	}
+	if since := now.Sub(is.asked); is != was || since >= 0 && since < dryFor {
+		f.take.Unlock()
+		return is.err
+	}
+	return nil
 }
 
 // askTries is how often more is asked for while others draw what was granted.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -156,6 +157,79 @@ func TestGivesBack(t *testing.T) {
 	store.fails = 1
 	if _, err := ask(join(), 1); !errors.Is(err, ErrLease) {
 		t.Errorf("without a store: %v", err)
+	}
+}
+
+// stuck is a store that answers nothing until it is told to.
+type stuck struct {
+	common
+	asks  atomic.Int64
+	free  chan struct{} // each lets one that asks go, without an answer
+	works atomic.Bool
+}
+
+func (s *stuck) Get(ctx context.Context, key string) ([]byte, uint64, error) {
+	s.asks.Add(1)
+	if s.works.Load() {
+		return s.common.Get(ctx, key)
+	}
+	<-s.free
+	return nil, 0, errLost
+}
+
+// Requests do not wait one after the other for a store that does not answer: those that wait end with the first, later ones at once.
+func TestSilentStore(t *testing.T) {
+	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	store := &stuck{common: common{r: rand.New(rand.NewPCG(1, 1)), at: map[string]cell{}}, free: make(chan struct{})}
+	l := New(nil, nil)
+	l.Join(NewLease(store, func(err error) bool { return errors.Is(err, errChanged) }))
+	p := Principal{Account, "a", Limits{Day: Amount{1000, 100_000, 6_400}, Month: Amount{Unlimited, Unlimited, Unlimited}}}
+	ask := func(after time.Duration) error {
+		r, err := l.Reserve(now.Add(after), Demand{Principals: []Principal{p}, Input: 10, Output: 100, Least: 1})
+		if err == nil {
+			r.Settle(10, 100)
+		}
+		return err
+	}
+	results := make(chan error, 32)
+	for range 20 {
+		go func() { results <- ask(0) }()
+	}
+	time.Sleep(100 * time.Millisecond) // all wait
+	store.free <- struct{}{}
+	for range 20 {
+		select {
+		case err := <-results:
+			if !errors.Is(err, ErrLease) {
+				t.Errorf("%v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("requests wait one after the other")
+		}
+	}
+	if err := ask(dryFor / 2); !errors.Is(err, ErrLease) { // at once
+		t.Errorf("%v", err)
+	}
+	if n := store.asks.Load(); n != 1 {
+		t.Errorf("the store was asked %d times", n)
+	}
+	go func() { results <- ask(2 * dryFor) }()
+	for store.asks.Load() < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := ask(2 * dryFor); !errors.Is(err, ErrLease) { // while another asks
+		t.Errorf("%v", err)
+	}
+	store.works.Store(true)
+	store.free <- struct{}{}
+	if err := <-results; !errors.Is(err, ErrLease) {
+		t.Errorf("%v", err)
+	}
+	if err := ask(4 * dryFor); err != nil {
+		t.Errorf("the store answers again: %v", err)
+	}
+	if err := ask(4 * dryFor); err != nil {
+		t.Errorf("and others go on: %v", err)
 	}
 }
 

@@ -230,12 +230,4 @@ func (d *Door) apply(s *verdict.Standing, now time.Time) Answer {
 func seconds(d time.Duration) int64 { return max(1, int64((d+time.Second-1)/time.Second)) }
 
 // appeal is where the account holder can object, with the reference to quote.
-func (d *Door) appeal(v *palladium.Verdict) string {
-	switch {
-	case v.Appeal == "":
-		return d.c.Appeal
-	case d.c.Appeal == "":
-		return v.Appeal
-	}
-	return d.c.Appeal + " (reference " + v.Appeal + ")"
-}
+func (d *Door) appeal(v *palladium.Verdict) string { return verdict.AppealAt(d.c.Appeal, v.Appeal) }

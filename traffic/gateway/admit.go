@@ -9,6 +9,7 @@ import (
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/internal/wire"
 	"github.com/palladium-guard/palladium/traffic/restrict"
+	"github.com/palladium-guard/palladium/traffic/verdict"
 )
 
 // scratch is what reading and judging one request needs. It is used again for the next one and then holds no text.
@@ -162,7 +163,7 @@ func (x *exchange) judge() *refusal {
 	x.g.meters.measures.WithLabelValues(string(v.Measure)).Inc()
 	switch v.Measure {
 	case palladium.MeasureStepUp:
-		return &refusal{status: http.StatusForbidden, reason: reasonOf(v.Reason), appeal: x.appeal(v),
+		return &refusal{status: http.StatusForbidden, reason: reasonOf(v.Reason), appeal: x.appeal(v), verify: x.s.cfg.Verify,
 			says: "This account must be verified before it is served again (" + string(v.Measure) + ")."}
 	case palladium.MeasureSuspend:
 		return &refusal{status: http.StatusForbidden, reason: reasonOf(v.Reason), appeal: x.appeal(v),
@@ -182,13 +183,7 @@ func reasonOf(code string) string {
 
 // appeal is where the account holder can object, with the reference to quote.
 func (x *exchange) appeal(v *palladium.Verdict) string {
-	switch {
-	case v.Appeal == "":
-		return x.s.cfg.Appeal
-	case x.s.cfg.Appeal == "":
-		return v.Appeal
-	}
-	return x.s.cfg.Appeal + " (reference " + v.Appeal + ")"
+	return verdict.AppealAt(x.s.cfg.Appeal, v.Appeal)
 }
 
 // delay waits before the request goes on, or until the caller leaves.

@@ -26,7 +26,8 @@ type Config struct {
 	Routes    []RouteConfig `yaml:"routes"`
 	Models    []ModelConfig `yaml:"models"`
 	Failure   Failure       `yaml:"failure"`    // what routes do that say nothing of their own
-	Appeal    string        `yaml:"appeal"`     // address given with every refusal that a verdict causes
+	Appeal    string        `yaml:"appeal"`     // address given with every refusal that a verdict causes; {reference} stands for the verdict's
+	Verify    string        `yaml:"verify"`     // address where an account holder can verify, given with step-up
 	KeepAlive time.Duration `yaml:"keep_alive"` // silence after which a stream is kept alive; negative: never
 	Observe   Observe       `yaml:"observe"`
 	Verdicts  Verdicts      `yaml:"verdicts"`
@@ -110,7 +111,7 @@ type Failure string
 
 // The ways to fail.
 const (
-	FailOpen   Failure = "open"   // serve as if there were no verdicts
+	FailOpen   Failure = "open"   // serve, by the table that is at hand if there is one
 	FailClosed Failure = "closed" // refuse with 503
 )
 
@@ -211,9 +212,9 @@ func (c *Config) Check() error {
 	if c.Admin.Listen != "" && c.Admin.TokenFile == "" {
 		add("admin: give token_file: a file with the token that the operator sends")
 	}
-	if c.Appeal != "" {
-		if u, err := url.Parse(c.Appeal); err != nil || u.Scheme == "" {
-			add("appeal must be an address such as https://example.com/appeal or mailto:appeals@example.com")
+	for name, address := range map[string]string{"appeal": c.Appeal, "verify": c.Verify} {
+		if u, err := url.Parse(address); address != "" && (err != nil || u.Scheme == "") {
+			add(name + " must be an address such as https://example.com/" + name + " or mailto:" + name + "@example.com")
 		}
 	}
 	if c.Outlive != "process" && c.Outlive != "machine" {

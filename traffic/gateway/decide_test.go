@@ -122,7 +122,9 @@ func TestModelsInScope(t *testing.T) {
 }
 
 func TestMeasures(t *testing.T) {
-	r := start(t, func(o *gateway.Options, _ *rig) { o.Config.Appeal = "https://example.com/appeal" })
+	r := start(t, func(o *gateway.Options, _ *rig) {
+		o.Config.Appeal, o.Config.Verify = "https://example.com/appeal", "https://example.com/who"
+	})
 	put := func(v palladium.Verdict) {
 		t.Helper()
 		if err := r.swap(v); err != nil {
@@ -141,8 +143,12 @@ func TestMeasures(t *testing.T) {
 	})
 	t.Run("step-up", func(t *testing.T) {
 		put(palladium.Verdict{Measure: palladium.MeasureStepUp})
-		if resp := r.send("/v1/chat/completions", chatPlain); resp.StatusCode != 403 || !strings.Contains(text(t, resp), "verified") {
-			t.Errorf("status %d", resp.StatusCode)
+		for path, body := range map[string]string{"/v1/chat/completions": chatPlain, "/v1/messages": messages} {
+			resp := r.send(path, body)
+			got := text(t, resp)
+			if resp.StatusCode != 403 || !strings.Contains(got, "verified") || !strings.Contains(got, "https://example.com/who") || resp.Header.Get("X-Palladium-Verify") != "https://example.com/who" {
+				t.Errorf("%s: status %d, %s", path, resp.StatusCode, got)
+			}
 		}
 	})
 	t.Run("shadow", func(t *testing.T) {

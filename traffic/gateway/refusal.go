@@ -17,12 +17,13 @@ type refusal struct {
 	after  time.Duration
 	retry  bool   // trying again can help
 	appeal string // address for appeals, with the reference to quote
+	verify string // address where the account holder can verify
 }
 
 func (f *refusal) Error() string { return f.reason + ": " + f.says }
 
 func (f *refusal) wire(id requestID) *wire.Refusal {
-	return &wire.Refusal{Status: f.status, Code: f.reason, Message: f.says, Param: f.param, RequestID: id.String(), Appeal: f.appeal}
+	return &wire.Refusal{Status: f.status, Code: f.reason, Message: f.says, Param: f.param, RequestID: id.String(), Appeal: f.appeal, Verify: f.verify}
 }
 
 // refuse answers with f in the caller's dialect.
@@ -37,6 +38,9 @@ func (x *exchange) refuse(f *refusal) {
 	h["X-Content-Type-Options"] = []string{"nosniff"}
 	if f.appeal != "" {
 		h["X-Palladium-Appeal"] = []string{f.appeal}
+	}
+	if f.verify != "" {
+		h["X-Palladium-Verify"] = []string{f.verify}
 	}
 	if f.after > 0 {
 		secs := int64((f.after + time.Second - 1) / time.Second)

@@ -9,9 +9,11 @@ import (
 	"hash/maphash"
 	"iter"
 	"math"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/palladium-guard/palladium"
 )
@@ -72,8 +74,8 @@ func New(version uint64, made time.Time, verdicts []palladium.Verdict) (*Table, 
 	order := make([]int, len(verdicts))
 	size := 0
 	for i := range verdicts {
-		if err := check(&verdicts[i]); err != nil {
-			return nil, fmt.Errorf("%w: verdict %q: %w", ErrVerdict, clip(verdicts[i].ID), err)
+		if err := Check(&verdicts[i]); err != nil {
+			return nil, err
 		}
 		order[i] = i
 		size += len(verdicts[i].Account) + len(verdicts[i].ID) + len(verdicts[i].Appeal)
@@ -122,6 +124,33 @@ func intern[T comparable](known map[T]uint32, list *[]T, v T) uint32 {
 		*list = append(*list, v)
 	}
 	return at
+}
+
+// Check says why v cannot stand in a table; nil when it can. Errors wrap ErrVerdict and name the verdict's id.
+func Check(v *palladium.Verdict) error {
+	if err := check(v); err != nil {
+		return fmt.Errorf("%w: verdict %q: %w", ErrVerdict, clip(v.ID), err)
+	}
+	return nil
+}
+
+// Names reports whether a table can hold verdicts about the account: its id is text of 1 to 255 bytes.
+func Names(account string) bool {
+	return account != "" && len(account) <= maxName && utf8.ValidString(account) && !strings.Contains(account, "\x00")
+}
+
+// AppealAt is where the holder of the reference can object: the address with the reference in the place of {reference}, or behind
+// it where it has none. Either may be empty.
+func AppealAt(address, reference string) string {
+	switch {
+	case strings.Contains(address, "{reference}"):
+		return strings.ReplaceAll(address, "{reference}", url.PathEscape(reference))
+	case reference == "":
+		return address
+	case address == "":
+		return reference
+	}
+	return address + " (reference " + reference + ")"
 }
 
 // check finds verdicts that a gateway could not apply.
@@ -274,7 +303,8 @@ type Standing struct {
 
 // Find returns what holds for the account at the time now. Of several verdicts in force the strictest counts, by the
 // order of palladium.Measures; of equally strict ones the one that expires last, then the one whose id comes first. Shadow
-// verdicts are judged apart. It allocates nothing.
+// verdicts are judged apart. What was in force when the table was made is so here too, also where this clock is behind the one by which
+// it was decided. It allocates nothing.
 func (t *Table) Find(account string, now time.Time) (s Standing) {
 	best := [2]int{-1, -1}
 	if t == nil {
@@ -283,7 +313,7 @@ func (t *Table) Find(account string, now time.Time) (s Standing) {
 	at := now.UnixNano()
 	for i := t.first(account); i >= 0; i++ {
 		r := &t.rows[i]
-		if r.issued <= at && at < r.expires {
+		if (r.issued <= at || r.issued <= t.made) && at < r.expires {
 			m := &t.terms[r.terms]
 			b := &best[0]
 			if m.shadow {

@@ -84,6 +84,54 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// A gateway whose clock is behind enforces what was in force when the table was made, also once the table has travelled.
+func TestClockBehind(t *testing.T) {
+	v := made("1", "a", palladium.MeasureSuspend, 1)
+	v.Issued = noon()
+	later := made("2", "b", palladium.MeasureSuspend, 1)
+	later.Issued = noon().Add(time.Minute)
+	tab := table(t, v, later)
+	data, err := tab.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tab := range []*Table{tab, read} {
+		if s := tab.Find("a", noon().Add(-3*time.Hour)); !s.Enforced {
+			t.Error("a verdict waits for the gateway's clock")
+		}
+		if s := tab.Find("b", noon()); s.Enforced {
+			t.Error("a verdict is in force before it was issued")
+		}
+		if s := tab.Find("a", noon().Add(2*time.Hour)); s.Enforced {
+			t.Error("a verdict outlives its end")
+		}
+	}
+}
+
+func TestAppealAt(t *testing.T) {
+	for _, c := range [][3]string{
+		{"", "", ""}, {"https://a.example/appeal", "", "https://a.example/appeal"}, {"", "R-1", "R-1"},
+		{"https://a.example/appeal", "R-1", "https://a.example/appeal (reference R-1)"},
+		{"https://a.example/appeal/{reference}", "R-1", "https://a.example/appeal/R-1"}, {"https://a.example/{reference}", "a/b", "https://a.example/a%2Fb"},
+	} {
+		if got := AppealAt(c[0], c[1]); got != c[2] {
+			t.Errorf("%q with %q gives %q, not %q", c[0], c[1], got, c[2])
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	for name, want := range map[string]bool{"a": true, strings.Repeat("x", 255): true, "ü": true, "": false, strings.Repeat("x", 256): false, "odd\xff": false, "nul\x00": false} {
+		if Names(name) != want {
+			t.Errorf("%.20q: %v", name, !want)
+		}
+	}
+}
+
 func TestFindAgreesWithMeasures(t *testing.T) {
 	all := palladium.Measures()
 	for i, mild := range all {
