@@ -42,7 +42,11 @@ func (t *Tracker) recruit(g *Group, pop Population, now int64) bool {
 	}
 	slices.Sort(cands)
 	cands = slices.Compact(cands)
-	found := t.takeAll(g, cands, pop, now)
+	found := false
+	for _, a := range slices.Clone(g.late) {
+		found = t.review(g, a, pop, now) || found
+	}
+	found = t.takeAll(g, cands, pop, now) || found
 	for _, a := range cands {
 		if t.winOver(g, a, pop, now) {
 			found = true
@@ -96,12 +100,16 @@ func (t *Tracker) takeAll(g *Group, accounts []uint32, pop Population, now int64
 }
 
 // Admit asks of an account that has just sent something whether it is one that a group that is acted on has gained, and takes it
-// in if so, as the next look would. It is for every exchange, and cheap for those that have nothing to do with such a group.
+// in if so, as the next look would; one that was taken in so is asked again. It is for every exchange, and cheap for those that
+// have nothing to do with such a group. It reports whether anything changed that policy goes by.
 func (t *Tracker) Admit(a uint32, now int64, pop Population) bool {
+	if g := t.owner[a]; g != nil {
+		return g.recent(a) && t.review(g, a, pop, now)
+	}
 	if t.wanted == nil {
 		t.want(now)
 	}
-	if len(t.wanted) == 0 || t.owner[a] != nil {
+	if len(t.wanted) == 0 {
 		return false
 	}
 	p := pop.Profile(a)
@@ -152,7 +160,7 @@ func (t *Tracker) take(g *Group, a uint32, pop Population, now int64) bool {
 		return false
 	}
 	i, _ := g.find(a)
-	g.members = slices.Insert(g.members, i, member{a, float32(1 / (1 + math.Exp(-float64(v))))})
+	g.members = slices.Insert(g.members, i, member{a, odds(v)})
 	g.weights = slices.Insert(g.weights, i, w)
 	i, _ = slices.BinarySearch(g.late, a)
 	g.late = slices.Insert(g.late, i, a)
@@ -160,6 +168,35 @@ func (t *Tracker) take(g *Group, a uint32, pop Population, now int64) bool {
 	g.Changed, g.grown = now, true
 	return true
 }
+
+// review weighs anew a member that was taken in since the last fit: it was by its first requests, and what it does since may speak
+// against it. One that more likely does not belong is let go, until the next fit. It reports whether the membership fell below or rose to what newcomers
+// must have.
+func (t *Tracker) review(g *Group, a uint32, pop Population, now int64) bool {
+	i, ok := g.find(a)
+	if !ok {
+		return false
+	}
+	var w weights
+	t.scoreOne(g, a, pop, uint32(g.fitted.at/palladium.SlotMillis), &w)
+	v := w.Total() + g.model.Prior
+	if v > 0 && w.Belongs() {
+		was := g.members[i].r
+		g.members[i].r, g.weights[i] = odds(v), w
+		return (was < odds(recruitNats)) != (v < recruitNats)
+	}
+	delete(t.owner, a)
+	g.members, g.weights = slices.Delete(g.members, i, i+1), slices.Delete(g.weights, i, i+1)
+	i, _ = slices.BinarySearch(g.late, a)
+	g.late = slices.Delete(g.late, i, i+1)
+	i, _ = slices.BinarySearch(g.let, a)
+	g.let = slices.Insert(g.let, i, a)
+	g.Changed, g.grown = now, true
+	return true
+}
+
+// odds returns the probability of log-odds v.
+func odds(v float32) float32 { return float32(1 / (1 + math.Exp(-float64(v)))) }
 
 // usual is the median of atOnce over the members that the group was fitted with.
 func (g *Group) usual() float64 {

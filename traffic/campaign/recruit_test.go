@@ -184,3 +184,41 @@ func TestNobodyIsAMemberForCertainWithoutAName(t *testing.T) {
 		}
 	}
 }
+
+// Who was taken in by the first requests is weighed again by each one that follows, and let go when they speak against it.
+func TestNewcomersAreWeighedAgain(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	x, now := people(1, 160, crew{"bot", 24, ""})
+	tr := examined(t, x, now)
+	g := tr.groups[0]
+	g.Decide(palladium.StageAct, nil, now, 1)
+	x.Describe(&palladium.Account{ID: "new", Plan: "pro"})
+	o := palladium.Observation{Account: "new", Time: now + hour, IP: 1<<40 + r.Uint64N(4), Net: 1 << 40, Prompt: r.Uint64(), Words: 30, Turns: 1}
+	for k := range uint64(3) {
+		o.Shingles = append(o.Shingles, (k+1)*0x9e3779b97f4a7c15)
+	}
+	a := x.Observe(&o)
+	if !tr.Admit(a, o.Time, x) {
+		t.Fatal("it is not taken in")
+	}
+	if tr.Admit(a, o.Time, x) || tr.owner[a] != g {
+		t.Fatal("nothing has changed, and it is said that something has")
+	}
+	model := g.model.Prior
+	g.model.Prior -= 200 // as if what it does spoke against it
+	told := tr.Admit(a, o.Time, x)
+	_, in := g.find(a)
+	_, let := slices.BinarySearch(g.let, a)
+	if !told || in || !let || tr.owner[a] != nil || g.recent(a) || len(g.members) != len(g.weights) || !g.grown {
+		t.Errorf("told %v, in %v, let go %v", told, in, let)
+	}
+	g.model.Prior = model
+	if tr.Admit(a, o.Time, x) {
+		t.Error("it is taken in again before the next fit")
+	}
+	for _, m := range g.members { // those of the fit are left to the next one
+		if tr.Admit(m.account, o.Time, x) {
+			t.Errorf("%d: something has changed", m.account)
+		}
+	}
+}

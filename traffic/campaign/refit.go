@@ -164,7 +164,7 @@ func (t *Tracker) enrol(g *Group, pop Population, cands []uint32, newest uint32)
 		if v <= 0 || !w.Belongs() {
 			continue
 		}
-		g.members = append(g.members, member{a, float32(1 / (1 + math.Exp(-float64(v))))})
+		g.members = append(g.members, member{a, odds(v)})
 		g.weights = append(g.weights, w)
 		t.owner[a] = g
 	}
