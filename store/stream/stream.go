@@ -378,6 +378,9 @@ func (s *Stream) Health() (ok bool, says string) {
 	return true, fmt.Sprintf("%.1f MB kept, batches: %d", float64(st.bytes)/1e6, st.messages)
 }
 
+// Reachable reports whether tables of verdicts come, were there newer ones: its servers answer, whatever becomes of observations.
+func (s *Stream) Reachable() bool { return s.state.Load().err == nil }
+
 // standing is what a publisher tells, or all of them together.
 type standing struct {
 	held                                    int // bytes
