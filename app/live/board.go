@@ -89,6 +89,9 @@ type Board struct {
 	took      atomic.Int64  // ns from the change to the stream's acknowledgement, of the last table
 }
 
+// Configured is the revision of the policy that the configuration says, under which it decides until the catalog has one in use.
+const Configured = "config"
+
 // rules is a policy with the name under which it decides.
 type rules struct {
 	policy   *sanction.Policy
@@ -104,7 +107,7 @@ func NewBoard(o BoardOptions) *Board {
 	if b.now == nil {
 		b.now = time.Now
 	}
-	b.SetPolicy(o.Policy, "config")
+	b.SetPolicy(o.Policy, Configured)
 	return b
 }
 

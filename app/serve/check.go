@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -28,8 +29,8 @@ func (h *house) startCheck(ctx context.Context) error {
 	if c.Account.Credential {
 		var keys *credential.Keys
 		var err error
-		if h.file.Credentials.Keys != "" {
-			if keys, err = credential.OpenKeys(h.file.Credentials.Keys); err != nil {
+		if path := cmp.Or(h.o.Keys, h.file.Credentials.Keys); path != "" {
+			if keys, err = credential.OpenKeys(path); err != nil {
 				return err
 			}
 			keys.Watch(ctx, func(err error) {
@@ -89,7 +90,7 @@ func (h *house) followVerdicts(ctx context.Context, table *verdict.Holder) {
 			case <-ctx.Done():
 				return
 			case <-t.C:
-				if ok, _ := h.stream.Health(); ok {
+				if h.stream.Reachable() {
 					table.Confirm(time.Now())
 				}
 			}

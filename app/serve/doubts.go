@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/config"
 	"github.com/palladium-guard/palladium/internal/tlsfile"
+	"github.com/palladium-guard/palladium/traffic/sanction"
 )
 
 // doubts says what of a configuration that holds together will not do, or not for long: files that are missing, certificates that
@@ -60,6 +63,28 @@ func (h *house) doubts(f *config.File, trail *config.Trail, now time.Time) (out 
 	c := &f.Credentials
 	if h.runs(RoleGateway) && c.Keys == "" && len(c.Tokens)+len(c.Certificates)+len(c.SPIFFE)+len(c.Trusted) == 0 && !c.Anonymous.Allow {
 		out = append(out, "credentials: no way is given in which callers are known, so each is refused: make a file of keys with palladium key create, and name it in credentials.keys or by --keys")
+	}
+	if err := h.joined(f); err != nil {
+		out = append(out, err.Error())
+	}
+	if h.runs(RoleGateway) && f.Gateway.Observe.Dir != "" {
+		out = append(out, "gateway.observe.dir is set, but observations go to the stream and the archive: palladium gateway alone writes there")
+	}
+	return append(out, h.untold(f)...)
+}
+
+// untold says which measures of policy other people's gateways are told and must carry out by themselves: a check refuses, and keeps
+// back, and can do no more.
+func (h *house) untold(f *config.File) (out []string) {
+	if !h.runs(RoleCheck) || f.Check.HTTP == "" && f.Check.GRPC == "" || f.Enforcement.Mode != sanction.Enforce {
+		return nil
+	}
+	stages := f.Enforcement.Filled().Stages
+	for _, stage := range slices.Sorted(maps.Keys(stages)) {
+		switch m := stages[stage].Measure; m {
+		case palladium.MeasureBudget, palladium.MeasureWithhold, palladium.MeasureSmaller:
+			out = append(out, fmt.Sprintf("check: enforcement.stages.%s leads to %s, which a check tells and does not enforce: have the gateway that asks do it, or choose slow, step-up or suspend", stage, m))
+		}
 	}
 	return out
 }

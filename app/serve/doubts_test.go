@@ -58,6 +58,10 @@ func TestDoubts(t *testing.T) {
 		"kept secret":      {"credentials: {keys: k}\ncatalog: {password_file: " + shut + "}", 0o600, ""},
 		"inline, open":     {"credentials: {keys: k}\ncatalog: {url: \"postgres://u:canary-password@h/d\"}", 0o644, "line 2: catalog.url: the value holds a secret: anybody on this machine can use"},
 		"inline, shut":     {"credentials: {keys: k}\ncatalog: {url: \"postgres://u:canary-password@h/d\"}", 0o600, ""},
+		"budget by check":  {"credentials: {keys: k}\ncheck: {http: \"127.0.0.1:0\", account: {header: x-a}}\nenforcement: {mode: enforce}", 0o600, "enforcement.stages.act leads to budget, which a check tells and does not enforce"},
+		"shadowed checks":  {"credentials: {keys: k}\ncheck: {http: \"127.0.0.1:0\", account: {header: x-a}}", 0o600, ""},
+		"file of verdicts": {"credentials: {keys: k}\ngateway: {verdicts: {file: v}}", 0o600, "gateway.verdicts.file is set, but verdicts come from the detector"},
+		"observed apart":   {"credentials: {keys: k}\ngateway: {observe: {dir: d}}", 0o600, "gateway.observe.dir is set, but observations go to the stream"},
 		"nothing inline":   {"credentials: {keys: k}\ncatalog: {url: \"postgres://u@h/d\"}", 0o644, ""},
 	} {
 		file := put(t, t.TempDir(), "p.yaml", c.text)

@@ -7,14 +7,19 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"sync/atomic"
 
 	"github.com/palladium-guard/palladium/config"
 	"github.com/palladium-guard/palladium/proof/ledger"
 	"github.com/palladium-guard/palladium/proof/ledger/tlog"
+	"github.com/palladium-guard/palladium/traffic/gateway"
 )
 
 // writtenLedger is the log of what this process decides.
-type writtenLedger struct{ *tlog.Writer }
+type writtenLedger struct {
+	*tlog.Writer
+	failed atomic.Pointer[error] // why the last statement was not taken; nil where it was
+}
 
 // ledgerOrigin names the log in its checkpoints.
 const ledgerOrigin = "palladium.local/decisions"
@@ -38,14 +43,26 @@ func openLedger(ctx context.Context, c config.Ledger, log *slog.Logger) (*writte
 	if err != nil {
 		return nil, fmt.Errorf("open the ledger: %w", err)
 	}
-	return &writtenLedger{w}, nil
+	return &writtenLedger{Writer: w}, nil
 }
 
 // Append writes a statement down, and returns once it is durable and in the tree.
 func (l *writtenLedger) Append(ctx context.Context, kind string, statement []byte) (int64, error) {
 	r, err := l.Writer.Append(ctx, ledger.Statement{Type: kind, Body: statement})
 	if err != nil {
+		if ctx.Err() == nil {
+			l.failed.Store(&err)
+		}
 		return -1, err
 	}
+	l.failed.Store(nil)
 	return int64(r.Index), nil
+}
+
+// part says whether the log takes statements, as far as it was asked to.
+func (l *writtenLedger) part() gateway.Part {
+	if err := l.failed.Load(); err != nil {
+		return gateway.Part{Name: "ledger", Says: "it takes nothing, and what it does not take is not done: " + (*err).Error()}
+	}
+	return gateway.Part{Name: "ledger", OK: true}
 }

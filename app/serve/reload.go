@@ -9,17 +9,28 @@ import (
 	"reflect"
 	"syscall"
 
+	"github.com/palladium-guard/palladium/app/live"
 	"github.com/palladium-guard/palladium/config"
 	"github.com/palladium-guard/palladium/notify"
 	"github.com/palladium-guard/palladium/store/watch"
 	"github.com/palladium-guard/palladium/traffic/sanction"
 )
 
-// refuse says what is wrong with a configuration that is to take the place of the one in force.
+// refuse says what is wrong with a configuration that is to take the place of the one in force, also with what only the next start
+// would take: a file that was read again is one that can be started with.
 func (h *house) refuse(f *config.File) error {
-	_, err := sanction.New(f.Enforcement)
+	next := *f
+	Fill(&next, h.o.State)
 	_, sinks := notify.Open(notify.Options{Config: f.Notify})
-	return errors.Join(err, f.Detector.Check(), compiles(f), sinks)
+	err := errors.Join(h.check(&next), h.joined(&next), sinks)
+	if err == nil || h.o.Config == "" {
+		return err
+	}
+	text, e := os.ReadFile(h.o.Config)
+	if e != nil {
+		return errors.Join(err, fmt.Errorf("read the configuration: %w", e))
+	}
+	return config.NewTrail(text).Locate(err)
 }
 
 // reloaded puts in force what a configuration says beside the gateway. It was checked by refuse.
@@ -33,27 +44,28 @@ func (h *house) reloaded(f *config.File) {
 	same := true
 	for _, pair := range [][2]any{
 		{was.Stream, f.Stream}, {was.Catalog, f.Catalog}, {was.Detector, f.Detector}, {was.Archive, f.Archive},
-		{was.Ledger, f.Ledger}, {was.Taps, f.Taps}, {was.API, f.API}, {was.SignIn, f.SignIn}, {was.Key, f.Key},
+		{was.Ledger, f.Ledger}, {was.Taps, f.Taps}, {was.Check, f.Check}, {was.API, f.API}, {was.SignIn, f.SignIn}, {was.Key, f.Key},
 	} {
 		same = same && reflect.DeepEqual(pair[0], pair[1])
 	}
 	if !same {
-		h.log.Warn("stream, catalog, detector, archive, ledger, taps, api, sign_in and measuring_key change with the next start only")
+		h.log.Warn("stream, catalog, detector, archive, ledger, taps, check, api, sign_in and measuring_key change with the next start only")
 	}
 }
 
 // takeEnforcement puts the file's enforcement policy in force, unless the catalog holds one, which goes before the file's.
 func (h *house) takeEnforcement(f *config.File) {
-	policy, err := sanction.New(f.Enforcement)
+	policy, err := sanction.New(h.appealing(f.Enforcement))
 	if err != nil { // refuse looked at it
 		h.log.Error("enforcement policy is not taken; the one before stays in force", "error", err)
 		return
 	}
-	if _, revision := h.board.Policy(); revision != "" {
+	h.configured.Store(&f.Enforcement)
+	if _, revision := h.board.Policy(); revision != live.Configured {
 		h.log.Info("the enforcement policy that was activated in the catalog stays in force", "revision", revision)
 		return
 	}
-	h.board.SetPolicy(policy, "")
+	h.board.SetPolicy(policy, live.Configured)
 	h.log.Info("enforcement policy is in force", "mode", policy.Mode())
 }
 

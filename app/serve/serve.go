@@ -11,10 +11,13 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -121,6 +124,8 @@ type house struct {
 	ready   Addresses
 	since   time.Time
 
+	configured atomic.Pointer[sanction.Config] // the enforcement policy of the file, as it was read last
+
 	mu         sync.Mutex // guards ready and publishers
 	publishers map[string]*stream.Publisher
 }
@@ -140,6 +145,9 @@ func Run(ctx context.Context, o Options) error {
 	if o.Check {
 		return nil
 	}
+	early := make(chan os.Signal, 1) // a hang-up while parts are still opened must not end the process
+	signal.Notify(early, syscall.SIGHUP)
+	defer signal.Stop(early)
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	if err := h.open(ctx); err != nil {
@@ -172,7 +180,7 @@ func (h *house) load() (*config.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, h.located(h.check(f))
+	return f, h.located(errors.Join(h.check(f), h.joined(f)))
 }
 
 // located puts file and line before each error of a check.
@@ -246,7 +254,16 @@ func (h *house) check(f *config.File) error {
 		_, err := o.Load()
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	_, err := f.Stream.Filled()
+	return errors.Join(append(errs, err, h.compiles(f))...)
+}
+
+// joined says what a gateway that stands alone takes, and one that is joined to a detector does not.
+func (h *house) joined(f *config.File) error {
+	if h.runs(RoleGateway) && f.Gateway.Verdicts.File != "" {
+		return errors.New("gateway.verdicts.file is set, but verdicts come from the detector: leave it out, or run palladium gateway alone")
+	}
+	return nil
 }
 
 // serving is what the gateway is told.
@@ -285,6 +302,7 @@ func (h *house) open(ctx context.Context) error {
 			opt.Ledger = h.ledger
 		}
 		h.board = live.NewBoard(opt)
+		h.configured.Store(&h.file.Enforcement)
 		if err := h.takePolicy(ctx); err != nil {
 			return err
 		}
@@ -436,7 +454,7 @@ func (h *house) gateway(ctx, inner context.Context) error {
 	}
 	o := h.serving(&serving.Joined{
 		Key: h.key, Sink: sink, Health: h.parts, Metrics: h.metrics(), Refuse: h.refuse, Reloaded: h.reloaded,
-		Alive: func() bool { ok, _ := h.stream.Health(); return ok }, Lease: h.lease(),
+		Alive: h.stream.Reachable, Lease: h.lease(),
 		Verdicts: func(ctx context.Context, got func(uint64, []byte)) error {
 			return h.stream.Watch(ctx, live.VerdictTable, got)
 		},
