@@ -60,12 +60,10 @@ func (h *house) doubts(f *config.File, trail *config.Trail, now time.Time) (out 
 			}
 		}
 	})
-	c := &f.Credentials
-	if h.runs(RoleGateway) && c.Keys == "" && len(c.Tokens)+len(c.Certificates)+len(c.SPIFFE)+len(c.Trusted) == 0 && !c.Anonymous.Allow {
-		out = append(out, "credentials: no way is given in which callers are known, so each is refused: make a file of keys with palladium key create, and name it in credentials.keys or by --keys")
-	}
-	if err := h.joined(f); err != nil {
-		out = append(out, err.Error())
+	if err := h.starts(f); err != nil {
+		for line := range strings.Lines(err.Error()) {
+			out = append(out, strings.TrimSpace(line))
+		}
 	}
 	if h.runs(RoleGateway) && f.Gateway.Observe.Dir != "" {
 		out = append(out, "gateway.observe.dir is set, but observations go to the stream and the archive: palladium gateway alone writes there")

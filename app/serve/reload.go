@@ -22,7 +22,7 @@ func (h *house) refuse(f *config.File) error {
 	next := *f
 	Fill(&next, h.o.State)
 	_, sinks := notify.Open(notify.Options{Config: f.Notify})
-	err := errors.Join(h.check(&next), h.joined(&next), sinks)
+	err := errors.Join(h.check(&next), h.starts(&next), sinks)
 	if err == nil || h.o.Config == "" {
 		return err
 	}

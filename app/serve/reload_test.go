@@ -76,6 +76,9 @@ func TestCheckOnly(t *testing.T) {
 			t.Errorf("%s: %v, wanted %q", text, err, wrong)
 		}
 	}
+	if err := Run(t.Context(), Options{Upstreams: []string{"http://127.0.0.1:8000"}, State: t.TempDir(), Check: true, Log: io.Discard}); err == nil || !strings.Contains(err.Error(), "in credentials.keys or by --keys") {
+		t.Errorf("nobody can be known: %v", err)
+	}
 	file := put(t, t.TempDir(), "p.yaml", "gateway: {upstreams: [{url: \"http://127.0.0.1:8000\"}], verdicts: {file: v.jsonl}}\n")
 	if err := Run(t.Context(), Options{Config: file, State: t.TempDir(), Check: true, Log: io.Discard}); err == nil || !strings.Contains(err.Error(), "line 1: gateway.verdicts.file") {
 		t.Errorf("a file of verdicts beside a detector: %v", err)

@@ -180,7 +180,7 @@ func (h *house) load() (*config.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, h.located(errors.Join(h.check(f), h.joined(f)))
+	return f, h.located(errors.Join(h.check(f), h.starts(f)))
 }
 
 // located puts file and line before each error of a check.
@@ -258,12 +258,21 @@ func (h *house) check(f *config.File) error {
 	return errors.Join(append(errs, err, h.compiles(f))...)
 }
 
-// joined says what a gateway that stands alone takes, and one that is joined to a detector does not.
-func (h *house) joined(f *config.File) error {
-	if h.runs(RoleGateway) && f.Gateway.Verdicts.File != "" {
-		return errors.New("gateway.verdicts.file is set, but verdicts come from the detector: leave it out, or run palladium gateway alone")
+// starts says why a gateway would not start here that is well configured for somewhere else: beside no detector, or where the command
+// line says more.
+func (h *house) starts(f *config.File) error {
+	if !h.runs(RoleGateway) {
+		return nil
 	}
-	return nil
+	var errs []error
+	if f.Gateway.Verdicts.File != "" {
+		errs = append(errs, errors.New("gateway.verdicts.file is set, but verdicts come from the detector: leave it out, or run palladium gateway alone"))
+	}
+	c := &f.Credentials
+	if c.Keys == "" && h.o.Keys == "" && len(c.Tokens)+len(c.Certificates)+len(c.SPIFFE)+len(c.Trusted) == 0 && !c.Anonymous.Allow && h.o.Anonymous == "" {
+		errs = append(errs, errors.New("credentials: no way is given in which callers are known: make a file of keys with palladium key create, and name it in credentials.keys or by --keys"))
+	}
+	return errors.Join(errs...)
 }
 
 // serving is what the gateway is told.
