@@ -137,10 +137,14 @@ func (h *house) carryOut(ctx context.Context, found <-chan *palladium.Report) er
 	actor := live.NewActor(h.board)
 	again := time.NewTicker(actEvery)
 	defer again.Stop()
-	r := h.det.Latest()
+	r := h.det.Standing()
 	for {
 		if r != nil {
-			acted, err := actor.Act(ctx, r)
+			act := actor.Act
+			if h.det.Latest() == nil { // it is in the catalog already, with more than a state says
+				act = actor.Again
+			}
+			acted, err := act(ctx, r)
 			switch {
 			case errors.Is(err, catalog.ErrFenced):
 				return err
@@ -155,7 +159,7 @@ func (h *house) carryOut(ctx context.Context, found <-chan *palladium.Report) er
 			return nil
 		case r = <-found:
 		case <-again.C:
-			r = h.det.Latest()
+			r = h.det.Standing()
 		}
 	}
 }

@@ -98,7 +98,7 @@ func (h *house) metrics() []prometheus.Collector {
 		for _, stage := range []palladium.Stage{palladium.StageAct, palladium.StageReview, palladium.StageWatch} {
 			out = append(out, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Namespace: "palladium", Name: "detector_campaigns", Help: "Campaigns that the detector lists now.", ConstLabels: prometheus.Labels{"stage": string(stage)},
-			}, func() float64 { return float64(campaignsAt(h.det.Latest(), stage)) }))
+			}, func() float64 { return float64(campaignsAt(h.det.Standing(), stage)) }))
 		}
 	}
 	for _, b := range h.began {
