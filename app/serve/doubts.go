@@ -26,12 +26,12 @@ func (h *house) doubts(f *config.File, trail *config.Trail, now time.Time) (out 
 		}
 		out = append(out, path+": "+fmt.Sprintf(format, args...))
 	}
-	named := map[string]string{}
+	named, from := map[string]string{}, map[string]string{}
 	exposed := ""
 	if h.o.Config != "" {
 		exposed = tlsfile.Exposed(h.o.Config)
 	}
-	trail.Texts(f, func(at, value, source string) { named[at] = value })
+	trail.Texts(f, func(at, value, source string) { named[at], from[at] = value, source })
 	trail.Texts(f, func(at, value, source string) {
 		if config.Masked(at, value) != value && strings.HasPrefix(source, "line ") && exposed != "" {
 			say(at, source, "the value holds a secret: %s; or keep the secret in a file of its own", exposed)
@@ -60,6 +60,15 @@ func (h *house) doubts(f *config.File, trail *config.Trail, now time.Time) (out 
 			}
 		}
 	})
+	if f.Stream.URL != "" || f.Stream.Cluster.Name != "" {
+		written := func(key string) bool { return strings.HasPrefix(from[key], "line ") }
+		if !written("measuring_key") {
+			out = append(out, "measuring_key: processes that share a stream need one key, or what they observe cannot be compared: copy the file to each, and name it here")
+		}
+		if !written("catalog.url") && (h.runs(RoleDetector) || h.runs(RoleAPI)) {
+			out = append(out, "catalog.url: detectors and APIs that share a stream need one catalog: name a PostgreSQL here")
+		}
+	}
 	if err := h.starts(f); err != nil {
 		for line := range strings.Lines(err.Error()) {
 			out = append(out, strings.TrimSpace(line))

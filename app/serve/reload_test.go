@@ -79,6 +79,11 @@ func TestCheckOnly(t *testing.T) {
 	if err := Run(t.Context(), Options{Upstreams: []string{"http://127.0.0.1:8000"}, State: t.TempDir(), Check: true, Log: io.Discard}); err == nil || !strings.Contains(err.Error(), "in credentials.keys or by --keys") {
 		t.Errorf("nobody can be known: %v", err)
 	}
+	for _, r := range []Role{RoleGateway, RoleAPI, RoleCheck} {
+		if err := Run(t.Context(), Options{Roles: []Role{r}, Upstreams: []string{"http://127.0.0.1:8000"}, Keys: "k", State: t.TempDir(), Check: true, Log: io.Discard}); err == nil || !strings.Contains(err.Error(), "needs stream.url or stream.cluster") {
+			t.Errorf("%s that nobody hears: %v", r, err)
+		}
+	}
 	file := put(t, t.TempDir(), "p.yaml", "gateway: {upstreams: [{url: \"http://127.0.0.1:8000\"}], verdicts: {file: v.jsonl}}\n")
 	if err := Run(t.Context(), Options{Config: file, State: t.TempDir(), Check: true, Log: io.Discard}); err == nil || !strings.Contains(err.Error(), "line 1: gateway.verdicts.file") {
 		t.Errorf("a file of verdicts beside a detector: %v", err)
@@ -125,7 +130,7 @@ func TestChecksByKey(t *testing.T) {
 	file := filepath.Join(dir, "keys.jsonl")
 	key := makeKeys(t, file, 1)[0]
 	out := &record{}
-	housed(t, Options{Log: out, State: filepath.Join(dir, "state"), Keys: file, Roles: []Role{RoleCheck},
+	housed(t, Options{Log: out, State: filepath.Join(dir, "state"), Keys: file, Roles: []Role{RoleDetector, RoleCheck},
 		Config: put(t, dir, "palladium.yaml", "check: {http: \""+at+"\", account: {credential: true}}\n")})
 	for sent, want := range map[string]int{key: http.StatusNoContent, "pk_wrong": http.StatusUnauthorized} {
 		req := httptest.NewRequest("GET", "http://"+at+"/auth", nil)

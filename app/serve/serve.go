@@ -258,13 +258,16 @@ func (h *house) check(f *config.File) error {
 	return errors.Join(append(errs, err, h.compiles(f))...)
 }
 
-// starts says why a gateway would not start here that is well configured for somewhere else: beside no detector, or where the command
-// line says more.
+// starts says why nothing would start here although each section is well: for what is missing beside it, which the command line may
+// bring elsewhere.
 func (h *house) starts(f *config.File) error {
-	if !h.runs(RoleGateway) {
-		return nil
-	}
 	var errs []error
+	if !h.runs(RoleDetector) && f.Stream.URL == "" && f.Stream.Cluster.Name == "" {
+		errs = append(errs, errors.New("stream: a process without the role detector needs stream.url or stream.cluster: what it observes would reach nobody, and no verdict would come"))
+	}
+	if !h.runs(RoleGateway) {
+		return errors.Join(errs...)
+	}
 	if f.Gateway.Verdicts.File != "" {
 		errs = append(errs, errors.New("gateway.verdicts.file is set, but verdicts come from the detector: leave it out, or run palladium gateway alone"))
 	}
