@@ -61,6 +61,9 @@ func (s *scan) readArchive(ctx context.Context) error {
 		return errors.New("read the archive: it is read alone, without files and without a state")
 	}
 	if s.keyless {
+		if err := s.opt.Archive.Known(ctx); err != nil {
+			return err
+		}
 		s.stats.Notes = append(s.stats.Notes, "without the measuring key of the archive, what accounts gave when they signed up is not compared with what their connections show: name it with --key")
 	} else if err := s.opt.Archive.Bind(ctx, keyCheck(*s.opt.Key), false); err != nil {
 		return err
