@@ -68,6 +68,9 @@ func (h *house) doubts(f *config.File, trail *config.Trail, now time.Time) (out 
 		if !written("catalog.url") && (h.runs(RoleDetector) || h.runs(RoleAPI)) {
 			out = append(out, "catalog.url: detectors and APIs that share a stream need one catalog: name a PostgreSQL here")
 		}
+		if !f.Ledger.Off && h.runs(RoleDetector) != h.runs(RoleAPI) {
+			out = append(out, "ledger: detector and API in processes of their own write a log each, and an index is one of the log of who decided: run both roles in one process for one log")
+		}
 	}
 	if err := h.starts(f); err != nil {
 		for line := range strings.Lines(err.Error()) {

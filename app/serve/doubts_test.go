@@ -81,3 +81,18 @@ func TestDoubts(t *testing.T) {
 		}
 	}
 }
+
+// Roles in processes of their own have ledgers of their own, which is told to each.
+func TestLedgersApart(t *testing.T) {
+	file := put(t, t.TempDir(), "p.yaml", "credentials: {keys: k}\nstream: {url: \"tls://h\"}\nmeasuring_key: m\ncatalog: {url: \"postgres://h/d\"}\n")
+	for _, c := range []struct {
+		roles []Role
+		apart bool
+	}{{[]Role{RoleDetector}, true}, {[]Role{RoleAPI}, true}, {[]Role{RoleDetector, RoleAPI}, false}, {[]Role{RoleGateway}, false}} {
+		var got []string
+		err := Explain(io.Discard, Options{Config: file, Roles: c.roles, Upstreams: []string{"http://127.0.0.1:8000"}}, false, func(d string) { got = append(got, d) })
+		if all := strings.Join(got, "; "); err != nil || strings.Contains(all, "write a log each") != c.apart {
+			t.Errorf("%v: %q, %v", c.roles, all, err)
+		}
+	}
+}
