@@ -61,6 +61,9 @@ func (s *scan) readArchive(ctx context.Context) error {
 		return errors.New("read the archive: it is read alone, without files and without a state")
 	}
 	if s.keyless {
+		if err := s.opt.Archive.Known(ctx); err != nil {
+			return err
+		}
 		s.stats.Notes = append(s.stats.Notes, "without the measuring key of the archive, what accounts gave when they signed up is not compared with what their connections show: name it with --key")
 	} else if err := s.opt.Archive.Bind(ctx, keyCheck(*s.opt.Key), false); err != nil {
 		return err
@@ -72,8 +75,22 @@ func (s *scan) readArchive(ctx context.Context) error {
 		return nil
 	case err == nil && s.stats.Exchanges == 0:
 		s.stats.Notes = append(s.stats.Notes, fmt.Sprintf("the archive in %s holds no exchange of that time", s.opt.Archive))
+	case err == nil:
+		err = s.tellRemoved(ctx)
 	}
 	return err
+}
+
+// tellRemoved notes that retention has taken away some of what campaigns are found by.
+func (s *scan) tellRemoved(ctx context.Context) error {
+	st, err := s.opt.Archive.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if less := st.Files - st.Kept["all"]; less > 0 {
+		s.stats.Notes = append(s.stats.Notes, fmt.Sprintf("retention has removed fingerprints or hashes of connections from %d of the archive's %d files: what rests on them is not found any more", less, st.Files))
+	}
+	return nil
 }
 
 // past takes in an archive.

@@ -19,8 +19,9 @@ type Check func(text []byte) (revision string, err error)
 // Kind is a kind of policy of which versions may be stored.
 type Kind struct {
 	Check Check
-	// Standing is the text of the configuration, or the one that the program carries: it is in use while no version is. May be empty.
-	Standing string
+	// Standing gives the text of the configuration, or the one that the program carries: it is in use while no version is. Nil, or an
+	// empty text, for none. It is called from several goroutines.
+	Standing func() string
 }
 
 // Desk decides. Its Routes are those of decisions, verdicts, approvals and policies.

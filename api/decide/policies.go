@@ -40,15 +40,18 @@ const configured = "configured-"
 
 // standing returns the policy of a kind that holds while no stored version is in use; without text where there is none.
 func (d *Desk) standing(ctx context.Context, kind string) (catalog.Policy, error) {
-	k := d.kinds[kind]
-	if k.Standing == "" {
+	k, text := d.kinds[kind], ""
+	if k.Standing != nil {
+		text = k.Standing()
+	}
+	if text == "" {
 		return catalog.Policy{}, nil
 	}
-	revision, err := k.Check([]byte(k.Standing))
+	revision, err := k.Check([]byte(text))
 	if err != nil {
 		return catalog.Policy{}, fmt.Errorf("read the configured policy of kind %s: %w", kind, err)
 	}
-	p := catalog.Policy{ID: configured + kind, Kind: kind, Revision: revision, Text: k.Standing, Author: "configuration", At: d.since}
+	p := catalog.Policy{ID: configured + kind, Kind: kind, Revision: revision, Text: text, Author: "configuration", At: d.since}
 	switch _, err := d.catalog.ActivePolicy(ctx, kind); {
 	case errors.Is(err, catalog.ErrNotFound):
 		p.Active, p.ActivatedBy, p.ActivatedAt = true, p.Author, &p.At

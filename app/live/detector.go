@@ -3,6 +3,7 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -99,7 +100,8 @@ type Detector struct {
 	failed   atomic.Pointer[error] // of the last snapshot
 	unshared atomic.Pointer[error] // of handing on the last snapshot
 	latest   atomic.Pointer[palladium.Report]
-	policy   atomic.Pointer[judge.Policy] // to be put in place; nil once it is
+	restored atomic.Pointer[palladium.Report] // of the state that was taken up
+	policy   atomic.Pointer[judge.Policy]     // to be put in place; nil once it is
 }
 
 // Open returns a detector with the state that Dir holds. Errors of a state that cannot be used wrap app.ErrState.
@@ -173,6 +175,9 @@ func (d *Detector) load(in io.Reader) error {
 // Run reads the stream until ctx ends, and then keeps the state once more. It returns nil after an orderly end.
 func (d *Detector) Run(ctx context.Context, from Source) error {
 	err := d.begin(ctx, from)
+	if d.book.Taken > 0 {
+		d.restored.Store(d.det.Present(0))
+	}
 	d.reads.Store(err == nil)
 	for err == nil {
 		err = from.Read(ctx, d.book.Position, &intake{d: d, ctx: ctx, from: from})
@@ -366,6 +371,12 @@ func (d *Detector) Ready() bool { return d.reads.Load() }
 
 // Latest returns the report of the last look; nil before the first since the start.
 func (d *Detector) Latest() *palladium.Report { return d.latest.Load() }
+
+// Standing returns the report of the last look; before the first since the start, what the state that was taken up says, which lacks
+// the reasons of linked groups. Nil where nothing is known.
+func (d *Detector) Standing() *palladium.Report {
+	return cmp.Or(d.latest.Load(), d.restored.Load())
+}
 
 // Close looks once more at everything and returns the report, as a scan of the same traffic ends. It is for after Run: a
 // state that goes on would not be looked at here, so it is kept before.

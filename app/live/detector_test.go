@@ -31,7 +31,13 @@ func recording(t *testing.T) string {
 	}
 	s.Seed, s.Days, s.Benign = 11, 4, world.Population(500)
 	s.Campaigns[0].Accounts, s.Campaigns[0].Start = 60, 1
-	w, err := world.New(s, world.OwnCorpus(11))
+	return recorded(t, s)
+}
+
+// recorded writes a world and returns its folder.
+func recorded(t *testing.T, s world.Scenario) string {
+	t.Helper()
+	w, err := world.New(s, world.OwnCorpus(s.Seed))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,13 +38,19 @@ type Acted struct {
 
 // Act keeps the report and carries out policy on it.
 func (a *Actor) Act(ctx context.Context, r *palladium.Report) (Acted, error) {
+	changes, err := a.board.cat.PutReport(ctx, r)
+	if err != nil {
+		return Acted{}, fmt.Errorf("keep the report: %w", err)
+	}
+	out, err := a.Again(ctx, r)
+	out.Changes = changes
+	return out, err
+}
+
+// Again carries out policy on a report that was kept before.
+func (a *Actor) Again(ctx context.Context, r *palladium.Report) (Acted, error) {
 	var out Acted
 	b := a.board
-	changes, err := b.cat.PutReport(ctx, r)
-	if err != nil {
-		return out, fmt.Errorf("keep the report: %w", err)
-	}
-	out.Changes = changes
 	now := b.now().UTC()
 	rules := b.rules.Load()
 	free, err := b.allowed(ctx, now)
@@ -145,6 +151,9 @@ func (a *Actor) uncleared(ctx context.Context, campaigns []palladium.Campaign) (
 	out := make([]palladium.Campaign, 0, len(campaigns))
 	for i := range campaigns {
 		c, err := a.board.cat.GetCampaign(ctx, campaigns[i].ID)
+		if errors.Is(err, catalog.ErrNotFound) { // of a catalog that was restored: it is kept with the next look
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("look at campaign %s: %w", campaigns[i].ID, err)
 		}

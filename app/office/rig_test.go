@@ -187,7 +187,7 @@ func start(t testing.TB, change ...func(*office.Options)) *rig {
 	}
 	o := office.Options{Catalog: store, Board: r.board, Ledger: r.log, Site: site{}, Signer: signer, Secret: bytes.Repeat([]byte{7}, 32), Origin: "https://example.com",
 		Keys: keys{store}, Sharing: r.recalls, Name: "Example", Version: "test", Rate: 10_000, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		Policies: map[string]decide.Kind{catalog.PolicyJudge: {Standing: readPolicy(t), Check: func(text []byte) (string, error) {
+		Policies: map[string]decide.Kind{catalog.PolicyJudge: {Standing: func() string { return readPolicy(t) }, Check: func(text []byte) (string, error) {
 			p, err := judge.Load(text)
 			if err != nil {
 				return "", err

@@ -222,23 +222,19 @@ func (h *house) policies() (map[string]decide.Kind, error) {
 			return nil, fmt.Errorf("read the judge's policy: %w", err)
 		}
 	}
-	enforced, err := yaml.Marshal(h.file.Enforcement.Filled())
-	if err != nil {
-		return nil, fmt.Errorf("write the enforcement policy of the configuration: %w", err)
-	}
 	named := func(text []byte) string {
 		sum := sha256.Sum256(text)
 		return hex.EncodeToString(sum[:6])
 	}
 	return map[string]decide.Kind{
-		catalog.PolicyJudge: {Standing: string(judged), Check: func(text []byte) (string, error) {
+		catalog.PolicyJudge: {Standing: func() string { return string(judged) }, Check: func(text []byte) (string, error) {
 			p, err := judge.Load(text)
 			if err != nil {
 				return "", err
 			}
 			return p.Revision(), nil
 		}},
-		catalog.PolicyEnforcement: {Standing: string(enforced), Check: func(text []byte) (string, error) {
+		catalog.PolicyEnforcement: {Standing: h.enforcement, Check: func(text []byte) (string, error) {
 			c, err := config.ParseEnforcement(text)
 			if err == nil {
 				_, err = sanction.New(c)
@@ -246,6 +242,15 @@ func (h *house) policies() (map[string]decide.Kind, error) {
 			return named(text), err
 		}},
 	}, nil
+}
+
+// enforcement is the text of the enforcement policy that the configuration says, as it was read last.
+func (h *house) enforcement() string {
+	text, err := yaml.Marshal(h.configured.Load().Filled())
+	if err != nil {
+		h.log.Error("the enforcement policy of the configuration cannot be shown", "error", err)
+	}
+	return string(text)
 }
 
 func version() string {
@@ -293,5 +298,9 @@ func adminToken(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read the admin token: %w", err)
 	}
-	return string(bytes.TrimSpace(b)), nil
+	token := bytes.TrimSpace(b)
+	if len(token) < 16 {
+		return "", fmt.Errorf("read the admin token: %s holds fewer than 16 characters: put a random token there, such as `openssl rand -hex 32` gives", path)
+	}
+	return string(token), nil
 }

@@ -24,8 +24,8 @@ func (h *house) startCheck(ctx context.Context) error {
 	if c.Account.Credential {
 		var keys *credential.Keys
 		var err error
-		if h.file.Credentials.Keys != "" {
-			if keys, err = credential.OpenKeys(h.file.Credentials.Keys); err != nil {
+		if path := cmp.Or(h.o.Keys, h.file.Credentials.Keys); path != "" {
+			if keys, err = credential.OpenKeys(path); err != nil {
 				return err
 			}
 			keys.Watch(ctx, func(err error) {

@@ -137,13 +137,17 @@ func (h *house) carryOut(ctx context.Context, found <-chan *palladium.Report) er
 	actor := live.NewActor(h.board)
 	again := time.NewTicker(actEvery)
 	defer again.Stop()
-	r := h.det.Latest()
+	r := h.det.Standing()
 	for {
 		var acted live.Acted
 		var err error
 		if r != nil {
-			acted, err = actor.Act(ctx, r)
-		} else { // it has not looked since the start
+			act := actor.Act
+			if h.det.Latest() == nil { // it is in the catalog already, with more than a state says
+				act = actor.Again
+			}
+			acted, err = act(ctx, r)
+		} else { // there is nothing to go by yet
 			acted, err = actor.Ease(ctx)
 		}
 		switch {
@@ -159,9 +163,9 @@ func (h *house) carryOut(ctx context.Context, found <-chan *palladium.Report) er
 			return nil
 		case r = <-found:
 		case <-h.board.Other():
-			r = h.det.Latest()
+			r = h.det.Standing()
 		case <-again.C:
-			r = h.det.Latest()
+			r = h.det.Standing()
 		}
 	}
 }

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/config"
 	"github.com/palladium-guard/palladium/internal/tlsfile"
+	"github.com/palladium-guard/palladium/traffic/sanction"
 )
 
 // doubts says what of a configuration that holds together will not do, or not for long: files that are missing, certificates that
@@ -23,12 +26,12 @@ func (h *house) doubts(f *config.File, trail *config.Trail, now time.Time) (out 
 		}
 		out = append(out, path+": "+fmt.Sprintf(format, args...))
 	}
-	named := map[string]string{}
+	named, from := map[string]string{}, map[string]string{}
 	exposed := ""
 	if h.o.Config != "" {
 		exposed = tlsfile.Exposed(h.o.Config)
 	}
-	trail.Texts(f, func(at, value, source string) { named[at] = value })
+	trail.Texts(f, func(at, value, source string) { named[at], from[at] = value, source })
 	trail.Texts(f, func(at, value, source string) {
 		if config.Masked(at, value) != value && strings.HasPrefix(source, "line ") && exposed != "" {
 			say(at, source, "the value holds a secret: %s; or keep the secret in a file of its own", exposed)
@@ -57,9 +60,41 @@ func (h *house) doubts(f *config.File, trail *config.Trail, now time.Time) (out 
 			}
 		}
 	})
-	c := &f.Credentials
-	if h.runs(RoleGateway) && c.Keys == "" && len(c.Tokens)+len(c.Certificates)+len(c.SPIFFE)+len(c.Trusted) == 0 && !c.Anonymous.Allow {
-		out = append(out, "credentials: no way is given in which callers are known, so each is refused: make a file of keys with palladium key create, and name it in credentials.keys or by --keys")
+	if f.Stream.URL != "" || f.Stream.Cluster.Name != "" {
+		written := func(key string) bool { return strings.HasPrefix(from[key], "line ") }
+		if !written("measuring_key") {
+			out = append(out, "measuring_key: processes that share a stream need one key, or what they observe cannot be compared: copy the file to each, and name it here")
+		}
+		if !written("catalog.url") && (h.runs(RoleDetector) || h.runs(RoleAPI)) {
+			out = append(out, "catalog.url: detectors and APIs that share a stream need one catalog: name a PostgreSQL here")
+		}
+		if !f.Ledger.Off && h.runs(RoleDetector) != h.runs(RoleAPI) {
+			out = append(out, "ledger: detector and API in processes of their own write a log each, and an index is one of the log of who decided: run both roles in one process for one log")
+		}
+	}
+	if err := h.starts(f); err != nil {
+		for line := range strings.Lines(err.Error()) {
+			out = append(out, strings.TrimSpace(line))
+		}
+	}
+	if h.runs(RoleGateway) && f.Gateway.Observe.Dir != "" {
+		out = append(out, "gateway.observe.dir is set, but observations go to the stream and the archive: palladium gateway alone writes there")
+	}
+	return append(out, h.untold(f)...)
+}
+
+// untold says which measures of policy other people's gateways are told and must carry out by themselves: a check refuses, and keeps
+// back, and can do no more.
+func (h *house) untold(f *config.File) (out []string) {
+	if !h.runs(RoleCheck) || f.Check.HTTP == "" && f.Check.GRPC == "" || f.Enforcement.Mode != sanction.Enforce {
+		return nil
+	}
+	stages := f.Enforcement.Filled().Stages
+	for _, stage := range slices.Sorted(maps.Keys(stages)) {
+		switch m := stages[stage].Measure; m {
+		case palladium.MeasureBudget, palladium.MeasureWithhold, palladium.MeasureSmaller:
+			out = append(out, fmt.Sprintf("check: enforcement.stages.%s leads to %s, which a check tells and does not enforce: have the gateway that asks do it, or choose slow, step-up or suspend", stage, m))
+		}
 	}
 	if f.Stream.URL == "" && f.Stream.Cluster.Name == "" && !h.runs(RoleDetector) {
 		out = append(out, "stream: no detector runs in this process, and no other process can reach the stream that it keeps in stream.dir: set stream.url or stream.cluster, the same in all processes")

@@ -51,13 +51,19 @@ func TestDoubts(t *testing.T) {
 		"none":             {"credentials: {keys: k}", 0o600, ""},
 		"no credentials":   {"{}", 0o600, "credentials: no way is given in which callers are known"},
 		"certificate":      {"credentials: {keys: k}\napi: {certificate: none.pem, key: none.key}", 0o600, "line 2: api.certificate: read the certificate: open none.pem"},
-		"authorities":      {"credentials: {keys: k}\nstream: {url: \"tls://h\", tls: {ca: none.pem}}", 0o600, "line 2: stream.tls.ca: read the authorities"},
+		"authorities":      {"credentials: {keys: k}\nstream: {url: \"tls://h\", tls: {ca: none.pem}}\nmeasuring_key: m\ncatalog: {url: \"postgres://h/d\"}", 0o600, "line 2: stream.tls.ca: read the authorities"},
 		"no such secret":   {"credentials: {keys: k}\ncatalog: {password_file: canary-password}", 0o600, "line 2: catalog.password_file: there is no such file: put the secret into a file"},
 		"a folder":         {"credentials: {keys: k}\ncatalog: {password_file: " + dir + "}", 0o600, "it is a folder"},
 		"anybody's secret": {"credentials: {keys: k}\ncatalog: {password_file: " + open + "}", 0o600, "line 2: catalog.password_file: anybody on this machine can use"},
 		"kept secret":      {"credentials: {keys: k}\ncatalog: {password_file: " + shut + "}", 0o600, ""},
 		"inline, open":     {"credentials: {keys: k}\ncatalog: {url: \"postgres://u:canary-password@h/d\"}", 0o644, "line 2: catalog.url: the value holds a secret: anybody on this machine can use"},
 		"inline, shut":     {"credentials: {keys: k}\ncatalog: {url: \"postgres://u:canary-password@h/d\"}", 0o600, ""},
+		"budget by check":  {"credentials: {keys: k}\ncheck: {http: \"127.0.0.1:0\", account: {header: x-a}}\nenforcement: {mode: enforce}", 0o600, "enforcement.stages.act leads to budget, which a check tells and does not enforce"},
+		"a key of its own": {"credentials: {keys: k}\nstream: {url: \"tls://h\"}\ncatalog: {url: \"postgres://h/d\"}", 0o600, "measuring_key: processes that share a stream need one key"},
+		"catalogs apart":   {"credentials: {keys: k}\nstream: {url: \"tls://h\"}\nmeasuring_key: m", 0o600, "catalog.url: detectors and APIs that share a stream need one catalog"},
+		"shadowed checks":  {"credentials: {keys: k}\ncheck: {http: \"127.0.0.1:0\", account: {header: x-a}}", 0o600, ""},
+		"file of verdicts": {"credentials: {keys: k}\ngateway: {verdicts: {file: v}}", 0o600, "gateway.verdicts.file is set, but verdicts come from the detector"},
+		"observed apart":   {"credentials: {keys: k}\ngateway: {observe: {dir: d}}", 0o600, "gateway.observe.dir is set, but observations go to the stream"},
 		"nothing inline":   {"credentials: {keys: k}\ncatalog: {url: \"postgres://u@h/d\"}", 0o644, ""},
 	} {
 		file := put(t, t.TempDir(), "p.yaml", c.text)
@@ -80,6 +86,21 @@ func TestDoubts(t *testing.T) {
 		err := Explain(io.Discard, Options{Config: file, Roles: []Role{RoleGateway}, State: filepath.Join(dir, "state"), Upstreams: []string{"http://127.0.0.1:8000"}}, false, func(d string) { got = append(got, d) })
 		if all := strings.Join(got, "; "); err != nil || strings.Contains(all, "no other process can reach") != want {
 			t.Errorf("a gateway alone at the stream %s: %q, %v", stream, all, err)
+		}
+	}
+}
+
+// Roles in processes of their own have ledgers of their own, which is told to each.
+func TestLedgersApart(t *testing.T) {
+	file := put(t, t.TempDir(), "p.yaml", "credentials: {keys: k}\nstream: {url: \"tls://h\"}\nmeasuring_key: m\ncatalog: {url: \"postgres://h/d\"}\n")
+	for _, c := range []struct {
+		roles []Role
+		apart bool
+	}{{[]Role{RoleDetector}, true}, {[]Role{RoleAPI}, true}, {[]Role{RoleDetector, RoleAPI}, false}, {[]Role{RoleGateway}, false}} {
+		var got []string
+		err := Explain(io.Discard, Options{Config: file, Roles: c.roles, Upstreams: []string{"http://127.0.0.1:8000"}}, false, func(d string) { got = append(got, d) })
+		if all := strings.Join(got, "; "); err != nil || strings.Contains(all, "write a log each") != c.apart {
+			t.Errorf("%v: %q, %v", c.roles, all, err)
 		}
 	}
 }

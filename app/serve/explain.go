@@ -45,9 +45,9 @@ func Explain(w io.Writer, o Options, all bool, doubt func(string)) error {
 	h.derive(trail)
 	Fill(f, o.State)
 	trail.Note(f, "in the state directory")
-	filled := fillAll(f)
+	_ = fillAll(f) // what is wrong with the stream, check says too
 	trail.Note(f, "default")
-	if err := errors.Join(filled, h.check(f), compiles(f)); err != nil {
+	if err := h.check(f); err != nil {
 		return h.located(err)
 	}
 	for _, d := range h.doubts(f, trail, time.Now()) {
@@ -112,6 +112,7 @@ func fillAll(f *config.File) (err error) {
 	f.Enforcement = f.Enforcement.Filled()
 	f.Detector.Every = cmp.Or(f.Detector.Every, time.Hour)
 	f.Detector.SaveEvery = cmp.Or(f.Detector.SaveEvery, time.Minute)
+	f.Detector.MaxDelay = f.Detector.Late()
 	f.Catalog.Connections = cmp.Or(f.Catalog.Connections, 8)
 	f.API.Listen = cmp.Or(f.API.Listen, defaultAPI)
 	f.API.Review = cmp.Or(f.API.Review, 7*24*time.Hour)
@@ -126,14 +127,14 @@ func fillAll(f *config.File) (err error) {
 }
 
 // compiles checks what parts check only when they are opened.
-func compiles(f *config.File) error {
+func (h *house) compiles(f *config.File) error {
 	_, rules := restrict.New(f.Restrict)
 	_, plans := budget.NewBook(f.Budget)
 	if plans != nil {
 		plans = fmt.Errorf("budget: %w", plans)
 	}
 	errs := []error{rules, plans}
-	if f.Detector.Policy != "" {
+	if f.Detector.Policy != "" && (h.runs(RoleDetector) || h.runs(RoleAPI)) {
 		text, err := os.ReadFile(f.Detector.Policy)
 		if err == nil {
 			_, err = judge.Load(text)

@@ -3,11 +3,13 @@ package serve
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/app"
+	"github.com/palladium-guard/palladium/app/following"
 	"github.com/palladium-guard/palladium/store/catalog"
 	"github.com/palladium-guard/palladium/store/stream"
 	"github.com/palladium-guard/palladium/store/watch"
@@ -74,6 +76,23 @@ func (h *house) beganParts() (out []gateway.Part) {
 		out = append(out, gateway.Part{Name: b.name, OK: ok, Says: says})
 	}
 	return out
+}
+
+// tapFiles follows files. What they hold reaches the stream, and the catalog where it tells of accounts.
+func (h *house) tapFiles(ctx context.Context) error {
+	if len(h.file.Taps.Files) == 0 {
+		return nil
+	}
+	o := following.Options{Paths: h.file.Taps.Files, Place: filepath.Join(h.o.State, "taps.json"), Key: h.key, Sink: h.publisher("files"), Log: h.log}
+	if h.cat != nil {
+		o.Accounts = h.cat.PutAccounts
+	}
+	f, err := following.Open(o)
+	if err != nil {
+		return err
+	}
+	h.launch(ctx, "files", f)
+	return nil
 }
 
 // tapSources starts the taps of live sources. What they read reaches the stream, and the catalog where it tells of accounts.

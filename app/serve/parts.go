@@ -83,9 +83,7 @@ func (h *house) metrics() []prometheus.Collector {
 		}
 		return 0
 	}
-	out := []prometheus.Collector{
-		gauge("stream_healthy", "1 while the stream takes observations and none was dropped in the last minute.", func() float64 { ok, _ := h.stream.Health(); return bit(ok) }),
-	}
+	out := []prometheus.Collector{h.stream}
 	if h.det != nil {
 		out = append(out,
 			counter("detector_observations_total", "Observations that the detector has taken in since its state was begun.", func() float64 { return float64(h.det.Figures().Taken) }),
@@ -101,7 +99,7 @@ func (h *house) metrics() []prometheus.Collector {
 		for _, stage := range []palladium.Stage{palladium.StageAct, palladium.StageReview, palladium.StageWatch} {
 			out = append(out, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Namespace: "palladium", Name: "detector_campaigns", Help: "Campaigns that the detector lists now.", ConstLabels: prometheus.Labels{"stage": string(stage)},
-			}, func() float64 { return float64(campaignsAt(h.det.Latest(), stage)) }))
+			}, func() float64 { return float64(campaignsAt(h.det.Standing(), stage)) }))
 		}
 	}
 	for _, b := range h.began {
@@ -162,12 +160,25 @@ func (h *house) startAdmin(ctx context.Context) error {
 	return nil
 }
 
-// serveHTTP serves until ctx ends.
+// answerTime is how long requests in hand are given when a process ends.
+const answerTime = 5 * time.Second
+
+// serveHTTP serves until ctx ends, and then what is in hand to its end: what was begun to be decided is not left half done.
 func (h *house) serveHTTP(ctx context.Context, srv *http.Server, l net.Listener) {
 	h.work.Go(func() {
-		stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
-		defer stop()
-		if err := srv.Serve(l); err != nil && ctx.Err() == nil {
+		done := make(chan struct{})
+		stop := context.AfterFunc(ctx, func() {
+			defer close(done)
+			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+			defer cancel()
+			if srv.Shutdown(end) != nil {
+				_ = srv.Close()
+			}
+		})
+		err := srv.Serve(l)
+		if !stop() {
+			<-done
+		} else if err != nil {
 			h.failed <- fmt.Errorf("serve %s: %w", l.Addr(), err)
 		}
 	})

@@ -18,11 +18,21 @@ import (
 	"github.com/palladium-guard/palladium/traffic/sanction"
 )
 
-// refuse says what is wrong with a configuration that is to take the place of the one in force.
+// refuse says what is wrong with a configuration that is to take the place of the one in force, also with what only the next start
+// would take: a file that was read again is one that can be started with.
 func (h *house) refuse(f *config.File) error {
-	_, err := sanction.New(f.Enforcement)
+	next := *f
+	Fill(&next, h.o.State)
 	_, sinks := notify.Open(notify.Options{Config: f.Notify})
-	return errors.Join(err, f.Detector.Check(), compiles(f), sinks)
+	err := errors.Join(h.check(&next), h.starts(&next), sinks)
+	if err == nil || h.o.Config == "" {
+		return err
+	}
+	text, e := os.ReadFile(h.o.Config)
+	if e != nil {
+		return errors.Join(err, fmt.Errorf("read the configuration: %w", e))
+	}
+	return config.NewTrail(text).Locate(err)
 }
 
 // reloaded puts in force what a configuration says beside the gateway. It was checked by refuse.
@@ -53,6 +63,7 @@ func (h *house) takeEnforcement(f *config.File) {
 		h.log.Error("enforcement policy is not taken; the one before stays in force", "error", err)
 		return
 	}
+	h.configured.Store(&f.Enforcement)
 	if _, revision := h.board.Policy(); revision != live.Configured {
 		h.log.Info("the enforcement policy that was activated in the catalog stays in force", "revision", revision)
 		return

@@ -2,7 +2,13 @@ package serve
 
 import (
 	"bytes"
+	"context"
+	"io"
 	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -82,6 +88,140 @@ func TestAppealLink(t *testing.T) {
 		o := h.serving(nil)
 		if f, err := o.Load(); err != nil || h.file.Enforcement.Appeal == "" && f.Gateway.Appeal != want {
 			t.Errorf("the gateway tells %q, not %q: %v", f.Gateway.Appeal, want, err)
+		}
+	}
+}
+
+// What a file that was read again says of enforcement is in force, and leads account holders to the same place; one that could not be
+// started with is refused whole, with its line.
+func TestReload(t *testing.T) {
+	dir, out := t.TempDir(), &record{}
+	const head = "gateway: {admin: {listen: \"127.0.0.1:0\"}}\n"
+	file := put(t, dir, "palladium.yaml", head)
+	h := housed(t, Options{Log: out, State: filepath.Join(dir, "state"), Config: file, Roles: []Role{RoleDetector}})
+	taken := func(text, wrong string) {
+		t.Helper()
+		put(t, dir, "palladium.yaml", head+text)
+		err := h.reload()
+		if (err == nil) != (wrong == "") || err != nil && !strings.Contains(err.Error(), wrong) {
+			t.Errorf("%s: %v, wanted %q", text, err, wrong)
+		}
+	}
+	mode := func(want sanction.Mode) {
+		t.Helper()
+		p, _ := h.board.Policy()
+		if p.Mode() != want || p.AppealAt("x") != "http://localhost:8090/appeal/x" {
+			t.Errorf("mode %s, appeals at %s; wanted %s", p.Mode(), p.AppealAt("x"), want)
+		}
+		if text := h.enforcement(); !strings.Contains(text, "mode: "+string(want)) {
+			t.Errorf("the policy of the configuration is shown as %s", text)
+		}
+	}
+	mode(sanction.Shadow)
+	const enforce = "enforcement: {mode: enforce, enforce: [slow], stages: {act: {measure: slow, delay: 1s}}}\n"
+	taken(enforce, "")
+	mode(sanction.Enforce)
+	for text, wrong := range map[string]string{
+		"enforcement: {mode: enfroce}\n":                            "line 2: enforcement policy refused",
+		"check: {http: \"127.0.0.1:0\"}\n":                          "line 2: check",
+		"\nstream: {replicas: 2}\n":                                 "line 3: stream configuration refused",
+		"archive: {dir: a, s3: {bucket: b}}\n":                      "line 2: archive",
+		"taps: {kafka: {topics: [t]}}\n":                            "line 2: taps.kafka",
+		"detector: {policy: none.yaml}\n":                           "line 2: detector.policy",
+		"catalog: {url: \"mysql://h/d\"}\n":                         "line 2: catalog",
+		"enforcement: {mode: shadow}\napi: {listen: nowhere}\nx:\n": "line 4: unknown key",
+	} {
+		taken(text, wrong)
+		mode(sanction.Enforce)
+	}
+	taken(enforce+"check: {http: \"127.0.0.1:0\", account: {header: x-account}}\n", "")
+	if !strings.Contains(out.String(), "sections=check") {
+		t.Errorf("it is not told that a change takes a start: %s", out)
+	}
+	taken("", "")
+	mode(sanction.Shadow)
+}
+
+// What could not be started with does not pass for good, and what would pass over a detector's verdicts is refused.
+func TestCheckOnly(t *testing.T) {
+	for text, wrong := range map[string]string{
+		"":                                "",
+		"detector: {policy: none.yaml}\n": "line 2: detector.policy",
+		"stream: {replicas: 2}\n":         "line 2: stream configuration refused",
+		"budget: {plans: {default: {pools: [none]}}}": "budget",
+	} {
+		err := Run(t.Context(), Options{Config: put(t, t.TempDir(), "p.yaml", "credentials: {keys: k}\n"+text), Upstreams: []string{"http://127.0.0.1:8000"}, State: t.TempDir(), Check: true, Log: io.Discard})
+		if (err == nil) != (wrong == "") || err != nil && !strings.Contains(err.Error(), wrong) {
+			t.Errorf("%s: %v, wanted %q", text, err, wrong)
+		}
+	}
+	if err := Run(t.Context(), Options{Upstreams: []string{"http://127.0.0.1:8000"}, State: t.TempDir(), Check: true, Log: io.Discard}); err == nil || !strings.Contains(err.Error(), "in credentials.keys or by --keys") {
+		t.Errorf("nobody can be known: %v", err)
+	}
+	for _, r := range []Role{RoleGateway, RoleAPI, RoleCheck} {
+		if err := Run(t.Context(), Options{Roles: []Role{r}, Upstreams: []string{"http://127.0.0.1:8000"}, Keys: "k", State: t.TempDir(), Check: true, Log: io.Discard}); err == nil || !strings.Contains(err.Error(), "needs stream.url or stream.cluster") {
+			t.Errorf("%s that nobody hears: %v", r, err)
+		}
+	}
+	file := put(t, t.TempDir(), "p.yaml", "gateway: {upstreams: [{url: \"http://127.0.0.1:8000\"}], verdicts: {file: v.jsonl}}\n")
+	if err := Run(t.Context(), Options{Config: file, State: t.TempDir(), Check: true, Log: io.Discard}); err == nil || !strings.Contains(err.Error(), "line 1: gateway.verdicts.file") {
+		t.Errorf("a file of verdicts beside a detector: %v", err)
+	}
+}
+
+// A request in hand is answered to its end when the process ends.
+func TestAnswersInHand(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, told := make(chan struct{}), make(chan struct{})
+	ctx, end := context.WithCancel(t.Context())
+	h := &house{failed: make(chan error, 1)}
+	h.serveHTTP(ctx, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(asked)
+		<-told
+		_, _ = io.WriteString(w, "done")
+	})}, l)
+	got := make(chan string, 1)
+	go func() {
+		resp, err := http.Get("http://" + l.Addr().String())
+		if err != nil {
+			got <- err.Error()
+			return
+		}
+		defer resp.Body.Close()
+		b, _ := io.ReadAll(resp.Body)
+		got <- string(b)
+	}()
+	<-asked
+	end()
+	close(told)
+	h.work.Wait()
+	if text := <-got; text != "done" || len(h.failed) > 0 {
+		t.Errorf("a request in hand got %q", text)
+	}
+}
+
+// Keys that the command line names are those by which checks know callers.
+func TestChecksByKey(t *testing.T) {
+	dir, at := t.TempDir(), free(t)
+	file := filepath.Join(dir, "keys.jsonl")
+	key := makeKeys(t, file, 1)[0]
+	out := &record{}
+	housed(t, Options{Log: out, State: filepath.Join(dir, "state"), Keys: file, Roles: []Role{RoleDetector, RoleCheck},
+		Config: put(t, dir, "palladium.yaml", "check: {http: \""+at+"\", account: {credential: true}}\n")})
+	for sent, want := range map[string]int{key: http.StatusNoContent, "pk_wrong": http.StatusUnauthorized} {
+		req := httptest.NewRequest("GET", "http://"+at+"/auth", nil)
+		req.RequestURI = ""
+		req.Header.Set("Authorization", "Bearer "+sent)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("a check got %d, wanted %d\n%s", resp.StatusCode, want, out)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"github.com/palladium-guard/palladium/app/telemetry"
 	"github.com/palladium-guard/palladium/world/upstream"
 )
 
@@ -50,9 +52,14 @@ func beRole() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	roles, err := ParseRoles(os.Getenv(roleOf))
+	var traces *telemetry.Traces
 	if err == nil {
-		err = Run(ctx, Options{Config: os.Getenv("SERVE_CONFIG"), State: os.Getenv("SERVE_STATE"), Roles: roles, Log: os.Stderr,
+		traces, err = telemetry.Open(ctx, os.Getenv, "test", nil)
+	}
+	if err == nil {
+		err = Run(ctx, Options{Config: os.Getenv("SERVE_CONFIG"), State: os.Getenv("SERVE_STATE"), Roles: roles, Log: os.Stderr, Traces: traces,
 			Welcome: func(origin, token string) { fmt.Fprintln(os.Stderr, "welcome", origin, token) }})
+		_ = traces.Close(context.Background())
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "ended:", err)
@@ -159,6 +166,10 @@ func TestRoles(t *testing.T) {
 		}
 	}
 	keys := makeKeys(t, filepath.Join(dir, "keys.jsonl"), 1)
+	spans := &record{}
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(spans, r.Body) }))
+	defer collector.Close()
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
 	text := strings.NewReplacer("%D", dir, "%NATS", n.ClientURL(), "%UP", up.URL, "%API", free(t)).Replace(`
 gateway:
   listen: "%CALLERS"
@@ -202,6 +213,7 @@ enforcement: {mode: shadow}
 		}
 		reloads(t, p, text)
 	}
+	watched(t, told.String())
 
 	// A part that fails is named, where it is needed.
 	n.Shutdown()
@@ -221,6 +233,10 @@ enforcement: {mode: shadow}
 		}
 	}
 	planted.search(t, "what was told", told.Bytes())
+	if text := spans.String(); !strings.Contains(text, "/v1/chat/completions") {
+		t.Errorf("%d bytes of traces tell of no exchange", len(text))
+	}
+	planted.search(t, "a trace", []byte(spans.String()))
 	files := 0
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || path == filepath.Join(dir, "upstream") {
@@ -233,6 +249,22 @@ enforcement: {mode: shadow}
 	})
 	if err != nil || files < 12 {
 		t.Errorf("%d files were searched: %v", files, err)
+	}
+}
+
+// watched looks for the figures that alerts and documents speak of.
+func watched(t *testing.T, figures string) {
+	t.Helper()
+	rules, err := os.ReadFile(filepath.Join("..", "..", "deploy", "prometheus", "alerts.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`palladium_[a-z_]+[a-z]`).FindAllString(string(rules), -1)
+	for _, name := range append(names, "palladium_stream_observations_dropped_total", "palladium_stream_batches_damaged_total", "palladium_detector_stopped_seconds_total",
+		"palladium_archive_observations_total", "palladium_gateway_observations_dropped_total", "palladium_api_streams") {
+		if !strings.Contains(figures, "# HELP "+name+" ") {
+			t.Errorf("no process tells of %s", name)
+		}
 	}
 }
 

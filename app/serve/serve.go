@@ -11,10 +11,13 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -121,6 +124,8 @@ type house struct {
 	ready   Addresses
 	since   time.Time
 
+	configured atomic.Pointer[sanction.Config] // the enforcement policy of the file, as it was read last
+
 	mu         sync.Mutex // guards ready and publishers
 	publishers map[string]*stream.Publisher
 }
@@ -140,6 +145,9 @@ func Run(ctx context.Context, o Options) error {
 	if o.Check {
 		return nil
 	}
+	early := make(chan os.Signal, 1) // a hang-up while parts are still opened must not end the process
+	signal.Notify(early, syscall.SIGHUP)
+	defer signal.Stop(early)
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	if err := h.open(ctx); err != nil {
@@ -172,7 +180,7 @@ func (h *house) load() (*config.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, h.located(h.check(f))
+	return f, h.located(errors.Join(h.check(f), h.starts(f)))
 }
 
 // located puts file and line before each error of a check.
@@ -246,6 +254,27 @@ func (h *house) check(f *config.File) error {
 		_, err := o.Load()
 		errs = append(errs, err)
 	}
+	_, err := f.Stream.Filled()
+	return errors.Join(append(errs, err, h.compiles(f))...)
+}
+
+// starts says why nothing would start here although each section is well: for what is missing beside it, which the command line may
+// bring elsewhere.
+func (h *house) starts(f *config.File) error {
+	var errs []error
+	if !h.runs(RoleDetector) && f.Stream.URL == "" && f.Stream.Cluster.Name == "" {
+		errs = append(errs, errors.New("stream: a process without the role detector needs stream.url or stream.cluster: what it observes would reach nobody, and no verdict would come"))
+	}
+	if !h.runs(RoleGateway) {
+		return errors.Join(errs...)
+	}
+	if f.Gateway.Verdicts.File != "" {
+		errs = append(errs, errors.New("gateway.verdicts.file is set, but verdicts come from the detector: leave it out, or run palladium gateway alone"))
+	}
+	c := &f.Credentials
+	if c.Keys == "" && h.o.Keys == "" && len(c.Tokens)+len(c.Certificates)+len(c.SPIFFE)+len(c.Trusted) == 0 && !c.Anonymous.Allow && h.o.Anonymous == "" {
+		errs = append(errs, errors.New("credentials: no way is given in which callers are known: make a file of keys with palladium key create, and name it in credentials.keys or by --keys"))
+	}
 	return errors.Join(errs...)
 }
 
@@ -285,6 +314,7 @@ func (h *house) open(ctx context.Context) error {
 			opt.Ledger = h.ledger
 		}
 		h.board = live.NewBoard(opt)
+		h.configured.Store(&h.file.Enforcement)
 		if err := h.takePolicy(ctx); err != nil {
 			return err
 		}
@@ -473,7 +503,7 @@ func (h *house) gateway(ctx, inner context.Context) error {
 
 // joined is how tables of verdicts come.
 func (h *house) joined() *serving.Joined {
-	return &serving.Joined{Alive: h.stream.Answers, Verdicts: func(ctx context.Context, got func(uint64, []byte)) error {
+	return &serving.Joined{Alive: h.stream.Reachable, Verdicts: func(ctx context.Context, got func(uint64, []byte)) error {
 		return h.stream.Watch(ctx, live.VerdictTable, got)
 	}}
 }

@@ -154,9 +154,7 @@ func operationOf(e wire.Endpoint) string {
 	return ""
 }
 
+// clip bounds a name that a caller chose, and leaves out what is no text in UTF-8: exporters send nothing of a batch with such.
 func clip(s string) string {
-	if len(s) > longestModel {
-		return s[:longestModel]
-	}
-	return s
+	return strings.ToValidUTF8(s[:min(len(s), longestModel)], "")
 }

@@ -185,9 +185,15 @@ func TestRefused(t *testing.T) {
 	x = traced()
 	x.Kind, x.Model, x.Status, x.Reason, x.FirstByte = wire.Models, strings.Repeat("m", 500), 502, "upstream.broken", time.Time{}
 	tr.Trace(x)
+	x.Model = "ä\xff" + strings.Repeat("m", longestModel-4) + "é" // would have the whole batch dropped
+	tr.Trace(x)
 	if err := tr.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if _, ok := c.spans["ä"+strings.Repeat("m", longestModel-4)]; !ok {
+		t.Errorf("a name that is no UTF-8: %v", c.spans)
+	}
+	delete(c.spans, "ä"+strings.Repeat("m", longestModel-4))
 	want(t, c.spans["HTTP"], map[string]any{"http.request.method": "_OTHER", "http.response.status_code": int64(404), "palladium.request.id": "req_1", "palladium.reason": "route.denied"})
 	if s := c.spans["GET /v1/models"]; s.Status().Code() != ptrace.StatusCodeError {
 		t.Error("503 is no error")

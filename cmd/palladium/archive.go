@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,15 @@ func (f *archiveFlags) open() (*archive.Archive, error) {
 		return nil, usageError(errors.New("name the archive"), "give --archive DIR or --archive s3://BUCKET/PREFIX, or --config FILE")
 	}
 	return archiving.Open(f.where, f.config)
+}
+
+// known opens an archive that must be there.
+func (f *archiveFlags) known(ctx context.Context) (*archive.Archive, error) {
+	a, err := f.open()
+	if err != nil {
+		return nil, err
+	}
+	return a, a.Known(ctx)
 }
 
 // archiveCommand keeps observations to hunt in and to scan again.
@@ -97,7 +107,7 @@ func archiveCompact(f *archiveFlags) *cobra.Command {
 		Short: "Merge the files of hours that are over",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := f.open()
+			a, err := f.known(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -114,7 +124,7 @@ func archiveExpire(f *archiveFlags) *cobra.Command {
 			"fingerprints of text after 90, and all else after 400. Files are rewritten without the columns whose time is over.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := f.open()
+			a, err := f.known(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -133,7 +143,7 @@ func archiveStatus(f *archiveFlags) *cobra.Command {
 			if format != "text" && format != "json" {
 				return usageError(fmt.Errorf("unknown format %q", format), "use text or json")
 			}
-			a, err := f.open()
+			a, err := f.known(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -168,7 +178,7 @@ func archiveFiles(f *archiveFlags) *cobra.Command {
 			if to, err = readTime("until", until); err != nil {
 				return err
 			}
-			a, err := f.open()
+			a, err := f.known(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -60,7 +60,7 @@ func configCheckCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&all, "all", false, "print empty values too")
 	f.BoolVar(&quiet, "quiet", false, "print errors alone")
-	f.StringVar(&roles, "role", "", "`ROLES` that would run, of gateway, detector and api, with commas between them; all when not given")
+	f.StringVar(&roles, "role", "", "`ROLES` that would run, of gateway, detector, api and check, with commas between them; all when not given")
 	f.StringVar(&o.State, "state", "", "`DIR` for all that outlives a restart (default palladium-state)")
 	f.StringArrayVar(&o.Upstreams, "upstream", nil, "`URL` of a server of models, in place of the file's; can be given several times")
 	f.StringVar(&o.Listen, "listen", "", "`HOST:PORT` for callers, in place of the file's")

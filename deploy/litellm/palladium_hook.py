@@ -10,7 +10,9 @@ check.token_file; PALLADIUM_FAILURE, open (the default) or closed: what happens 
 """
 
 import asyncio
+import logging
 import os
+import time
 
 import httpx
 from fastapi import HTTPException
@@ -26,6 +28,7 @@ class Palladium(CustomLogger):
         self.address = os.environ.get("PALLADIUM_CHECK", "http://127.0.0.1:9191").rstrip("/")
         self.closed = os.environ.get("PALLADIUM_FAILURE", "open") == "closed"
         token = os.environ.get("PALLADIUM_TOKEN")
+        self.told = 0.0
         self.client = httpx.AsyncClient(timeout=2.0, headers={"Authorization": "Bearer " + token} if token else {})
 
     async def async_pre_call_hook(self, user_api_key_dict, cache, data, call_type):
@@ -61,7 +64,12 @@ class Palladium(CustomLogger):
             reply = await self.client.post(self.address + "/v1/check", json={"account": account})
             reply.raise_for_status()
             return reply.json()
-        except (httpx.HTTPError, ValueError):
+        except (httpx.HTTPError, ValueError) as e:
+            if time.monotonic() - self.told > 60 or not self.told:
+                self.told = time.monotonic()
+                status = getattr(getattr(e, "response", None), "status_code", "")
+                outcome = "are refused" if self.closed else "pass"
+                logging.getLogger("palladium").warning("Palladium does not answer checks, and requests %s: %s %s", outcome, type(e).__name__, status)
             if self.closed:
                 return {"allow": False, "status": 503, "reason": "check.unavailable", "retry_after": 1}
             return {"allow": True, "status": 200}

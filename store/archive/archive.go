@@ -106,7 +106,7 @@ func (a *Archive) Bind(ctx context.Context, check uint64, write bool) error {
 	case ok:
 		return nil
 	case !write:
-		return fmt.Errorf("open the archive in %s: there is none: check its name", a.place)
+		return a.none()
 	}
 	data, err := json.Marshal(identity{Format: 1, Key: want, Created: time.Now().UTC().Truncate(time.Second)})
 	if err != nil {
@@ -114,6 +114,19 @@ func (a *Archive) Bind(ctx context.Context, check uint64, write bool) error {
 	}
 	if _, ok, err = a.place.Swap(ctx, identityName, data, ""); err == nil && !ok {
 		return a.Bind(ctx, check, false) // another was first
+	}
+	return err
+}
+
+func (a *Archive) none() error {
+	return fmt.Errorf("open the archive in %s: there is none: check its name", a.place)
+}
+
+// Known is an error where there is no archive: for those who would otherwise take a wrong name for an archive that holds nothing.
+func (a *Archive) Known(ctx context.Context) error {
+	_, ok, err := a.identity(ctx)
+	if err == nil && !ok {
+		err = a.none()
 	}
 	return err
 }

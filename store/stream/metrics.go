@@ -11,11 +11,11 @@ func (s *Stream) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(prometheus.NewDesc("palladium_stream_"+name, help, nil, nil), typ, v)
 	}
 	all, st := s.standing(), s.state.Load()
-	usable := 0.0
+	healthy := 0.0
 	if ok, _ := s.Health(); ok {
-		usable = 1
+		healthy = 1
 	}
-	one("usable", "1 while observations are taken and kept, 0 while not.", usable, prometheus.GaugeValue)
+	one("healthy", "1 while the stream takes observations and none was dropped in the last minute.", healthy, prometheus.GaugeValue)
 	one("observations_accepted_total", "Observations that publishers of this process have taken.", float64(all.accepted), prometheus.CounterValue)
 	one("observations_acknowledged_total", "Observations of this process that the stream has acknowledged.", float64(all.acknowledged), prometheus.CounterValue)
 	one("observations_dropped_total", "Observations that were dropped, as the publisher's memory was full or they were too long.", float64(all.dropped), prometheus.CounterValue)

@@ -378,9 +378,8 @@ func (s *Stream) Health() (ok bool, says string) {
 	return true, fmt.Sprintf("%.1f MB kept, batches: %d", float64(st.bytes)/1e6, st.messages)
 }
 
-// Answers reports whether the stream's servers answered when they were looked at last, so that a newer table would have come. How full
-// the stream is, and what was dropped, is no part of it.
-func (s *Stream) Answers() bool { return s.state.Load().err == nil }
+// Reachable reports whether tables of verdicts come, were there newer ones: its servers answer, whatever becomes of observations.
+func (s *Stream) Reachable() bool { return s.state.Load().err == nil }
 
 // standing is what a publisher tells, or all of them together.
 type standing struct {

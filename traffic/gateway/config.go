@@ -171,7 +171,7 @@ func (c *Config) Check() error {
 	var errs []error
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf("gateway: "+format, args...)) }
 	if len(c.Upstreams) == 0 {
-		add("name a server of models: upstreams is empty")
+		add("name a server of models: upstreams is empty, and no --upstream URL is given")
 	}
 	names := map[string]bool{}
 	for _, u := range c.Upstreams {

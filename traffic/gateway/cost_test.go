@@ -72,6 +72,9 @@ func TestThinkingHoldsBudget(t *testing.T) {
 	if resp := r.send("/v1/messages", fmt.Sprintf(thinking, 1500, false), "X-Upstream-Fault", "tokens=1500"); resp.StatusCode != 200 {
 		t.Errorf("status %d with enough left", resp.StatusCode)
 	}
+	if used := r.used().Output; used != 1500 { // what was reserved beyond it is given back when the answer is over
+		t.Errorf("%d tokens are charged for 1500", used)
+	}
 	got := text(t, r.send("/v1/messages", fmt.Sprintf(thinking, 3000, true), "X-Upstream-Fault", "tokens=3000"))
 	if !strings.Contains(got, "budget.output") {
 		t.Errorf("the stream was not ended: %s", tail(got))
