@@ -96,9 +96,6 @@ func (h *house) untold(f *config.File) (out []string) {
 			out = append(out, fmt.Sprintf("check: enforcement.stages.%s leads to %s, which a check tells and does not enforce: have the gateway that asks do it, or choose slow, step-up or suspend", stage, m))
 		}
 	}
-	if f.Stream.URL == "" && f.Stream.Cluster.Name == "" && !h.runs(RoleDetector) {
-		out = append(out, "stream: no detector runs in this process, and no other process can reach the stream that it keeps in stream.dir: set stream.url or stream.cluster, the same in all processes")
-	}
 	return out
 }
 

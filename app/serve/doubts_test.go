@@ -80,14 +80,6 @@ func TestDoubts(t *testing.T) {
 			t.Errorf("%s: %q, wanted %q", name, got, c.want)
 		}
 	}
-	for stream, want := range map[string]bool{"{}": true, "{url: \"nats://h\"}": false} {
-		file := put(t, t.TempDir(), "p.yaml", "credentials: {keys: k}\nstream: "+stream)
-		var got []string
-		err := Explain(io.Discard, Options{Config: file, Roles: []Role{RoleGateway}, State: filepath.Join(dir, "state"), Upstreams: []string{"http://127.0.0.1:8000"}}, false, func(d string) { got = append(got, d) })
-		if all := strings.Join(got, "; "); err != nil || strings.Contains(all, "no other process can reach") != want {
-			t.Errorf("a gateway alone at the stream %s: %q, %v", stream, all, err)
-		}
-	}
 }
 
 // Roles in processes of their own have ledgers of their own, which is told to each.
