@@ -105,6 +105,46 @@ func suspend(t *testing.T, h *house, account string) {
 	}
 }
 
+// What other people's gateways tell of a campaign's draw counts against its budget, over all of its accounts and for nobody else.
+func TestBudgetByCheck(t *testing.T) {
+	at := free(t)
+	h := housed(t, Options{Log: &record{}, State: filepath.Join(t.TempDir(), "state"), Roles: []Role{RoleDetector, RoleCheck},
+		Config: put(t, t.TempDir(), "palladium.yaml", "check: {http: \""+at+"\", account: {header: x-account}}\nenforcement: {mode: enforce}\n")})
+	now := time.Now().UTC()
+	c := palladium.Campaign{ID: "c-one", Stage: palladium.StageReview, First: now.Add(-time.Hour), Last: now, Accounts: []palladium.Member{{ID: "a", Membership: 1}, {ID: "b", Membership: 1}}}
+	if _, err := live.NewActor(h.board).Act(t.Context(), &palladium.Report{Schema: palladium.ReportSchema, Campaigns: []palladium.Campaign{c}}); err != nil {
+		t.Fatal(err)
+	}
+	d, err := h.board.Decide(t.Context(), api.Draft{Campaign: "c-one", Measure: palladium.MeasureBudget, Reason: "campaign.extraction", Text: "They extract.",
+		Expires: now.Add(24 * time.Hour), By: "ana", Terms: catalog.Terms{Tokens: 100_000}})
+	if err != nil || d.State != catalog.StateEnforced {
+		t.Fatalf("%+v %v", d, err)
+	}
+	ask := overHTTP(t, "POST", "http://"+at+"/v1/check", `{"account":"%A"}`, func(string) (string, string) { return "Content-Type", "application/json" })
+	answered := func(account, want string) {
+		t.Helper()
+		var says string
+		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			if _, says = ask(account); strings.Contains(says, want) {
+				return
+			}
+		}
+		t.Fatalf("%s is answered %s, wanted %s", account, says, want)
+	}
+	answered("a", `"tokens_left":100000`)
+	tap := h.publisher("tap")
+	tell := func(account string, id uint64, tokens int64) {
+		tap.Observe(&palladium.Observation{ID: id, Account: account, Time: time.Now().UnixMilli(), Usage: palladium.Usage{Output: tokens}})
+	}
+	tell("a", 1, 60_000)
+	answered("b", `"tokens_left":40000`)
+	tell("b", 2, 50_000)
+	tell("c", 3, 50_000)
+	answered("a", `"status":429`)
+	answered("b", `"status":429`)
+	answered("c", `"allow":true`)
+}
+
 // asker says with which status an account is answered.
 type asker func(account string) (status int, says string)
 

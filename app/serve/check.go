@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/store/stream"
 	"github.com/palladium-guard/palladium/traffic/check"
 	"github.com/palladium-guard/palladium/traffic/gateway"
 	"github.com/palladium-guard/palladium/traffic/gateway/credential"
@@ -20,7 +22,8 @@ func (h *house) startCheck(ctx context.Context) error {
 	}
 	c.Appeal = cmp.Or(c.Appeal, h.appealLink(h.file))
 	table := verdict.NewHolder(h.file.Gateway.Verdicts.MaxAge)
-	o := check.Options{Config: c, Verdicts: table, Log: h.log}
+	tally := check.NewTally(table)
+	o := check.Options{Config: c, Verdicts: table, Spending: tally, Log: h.log}
 	if c.Account.Credential {
 		var keys *credential.Keys
 		var err error
@@ -46,10 +49,33 @@ func (h *house) startCheck(ctx context.Context) error {
 	}
 	j := h.joined()
 	h.work.Go(func() { j.Follow(ctx, table, h.log) })
+	h.work.Go(func() { h.count(ctx, tally) })
 	h.launch(ctx, "check", door)
 	w, g := door.Addresses()
 	h.log.Info("answering checks", "http", said(w), "grpc", said(g))
 	return nil
+}
+
+// counting is a reader of the stream that counts what campaigns draw.
+type counting struct{ *check.Tally }
+
+func (counting) Describe(*palladium.Account)    {}
+func (counting) NameModel(uint64, string)       {}
+func (counting) Position(stream.Position) error { return nil }
+
+// count counts what the stream holds, and what comes, until ctx ends. After a start that is less than was drawn, by what the stream no
+// longer holds.
+func (h *house) count(ctx context.Context, t *check.Tally) {
+	for ctx.Err() == nil {
+		err := h.stream.Read(ctx, 0, counting{t})
+		if ctx.Err() != nil {
+			return
+		}
+		if !errors.Is(err, stream.ErrGap) { // after a gap all that is held is new
+			h.log.Error("what campaigns draw past other gateways is not counted any more: checks tell of budgets what was left until now", "error", err)
+			return
+		}
+	}
 }
 
 // callers knows callers by the credentials that the gateway takes.

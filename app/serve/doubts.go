@@ -92,8 +92,8 @@ func (h *house) untold(f *config.File) (out []string) {
 	stages := f.Enforcement.Filled().Stages
 	for _, stage := range slices.Sorted(maps.Keys(stages)) {
 		switch m := stages[stage].Measure; m {
-		case palladium.MeasureBudget, palladium.MeasureWithhold, palladium.MeasureSmaller:
-			out = append(out, fmt.Sprintf("check: enforcement.stages.%s leads to %s, which a check tells and does not enforce: have the gateway that asks do it, or choose slow, step-up or suspend", stage, m))
+		case palladium.MeasureWithhold, palladium.MeasureSmaller:
+			out = append(out, fmt.Sprintf("check: enforcement.stages.%s leads to %s, which a check tells and does not enforce: have the gateway that asks do it, or choose slow, budget, step-up or suspend", stage, m))
 		}
 	}
 	return out
