@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"os"
 	"path/filepath"
@@ -19,7 +20,7 @@ import (
 // Why a journal takes no records.
 var (
 	ErrFull   = errors.New("journal holds as much in memory as it may: the disk is too slow")
-	ErrFailed = errors.New("journal could not be written and takes nothing more: see to its disk and start again")
+	ErrFailed = errors.New("journal cannot be written and tries again each second: see to its disk")
 	ErrClosed = errors.New("journal is closed")
 	ErrInUse  = errors.New("another process uses the journal")
 	ErrRecord = fmt.Errorf("a record is empty or longer than %d bytes", MaxRecord)
@@ -52,6 +53,9 @@ const (
 )
 
 // File is an open journal. It is safe for concurrent use. The process that has it open is the only one.
+//
+// While its disk takes nothing it is not Ready, nobody is told that a record is kept, and what is appended waits in memory.
+// It tries again by itself until the disk takes everything that was appended, in its order.
 type File struct {
 	dir     string
 	options Options
@@ -73,16 +77,38 @@ type File struct {
 	news    atomic.Pointer[chan struct{}] // closed and replaced when durable or fail changes
 
 	// Of the writer's goroutine.
-	files   sync.RWMutex // held to replace out, and by others to use it
-	out     *os.File
-	number  uint64 // of the segment that is written
-	size    int64
-	behind  atomic.Int64  // bytes written that are not synced, with Options.Sync
-	synced  chan struct{} // closed when the goroutine that syncs has ended; nil without
+	number uint64 // of the segment that is written
+	upto   uint64 // the last record that was put into tail
+	again  *time.Timer
+	halted bool // another segment could not be begun: not before again has fired
+
+	files sync.Mutex // held to sync out and to replace it; fail is only set by a sync, and only cleared, under it
+	out   output
+
+	ends    sync.Mutex // guards what follows
+	tail    []byte     // what the segment holds from synced on, or is to hold: it is written again where a sync failed
+	written int64      // bytes of the segment that the operating system has whole
+	synced  int64      // bytes of it that are on disk
+
+	behind  chan struct{} // closed when the goroutine that syncs has ended; nil without
 	folding sync.WaitGroup
 	busy    atomic.Bool // a fold is under way
 	folded  atomic.Pointer[error]
 }
+
+// output is the segment that is written.
+type output interface {
+	io.WriterAt
+	io.Closer
+	Sync() error
+	Truncate(size int64) error
+}
+
+// How long a journal that failed waits before it tries again: longer each time.
+const (
+	againLeast = 100 * time.Millisecond
+	againMost  = time.Second
+)
 
 // Open opens the journal in the folder dir, which is made if need be, and gives take all records that were on disk, oldest
 // first; a record is valid until take returns. What a crash left half written at the very end is cut off: it was never
@@ -122,8 +148,10 @@ func Open(dir string, o Options, take func(record []byte) error) (_ *File, err e
 	if err := f.begin(last + 1); err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
+	f.again = time.NewTimer(againMost)
+	f.again.Stop()
 	if o.Sync > 0 {
-		f.synced = make(chan struct{})
+		f.behind = make(chan struct{})
 		go f.syncBehind()
 	}
 	go f.write()
@@ -133,13 +161,19 @@ func Open(dir string, o Options, take func(record []byte) error) (_ *File, err e
 	return f, nil
 }
 
-// Append takes a copy of the record and returns its position, which Wait understands. It does not wait for the disk.
+// Ready says whether records are kept soon: while the disk takes nothing the error wraps ErrFailed.
+func (f *File) Ready() error {
+	if p := f.fail.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Append takes a copy of the record and returns its position, which Wait understands. It does not wait for the disk, and takes
+// records, as long as there is room, while the disk takes nothing.
 func (f *File) Append(record []byte) (position uint64, err error) {
 	if len(record) == 0 || len(record) > MaxRecord {
 		return 0, ErrRecord
-	}
-	if f.fail.Load() != nil {
-		return 0, ErrFailed
 	}
 	f.mu.Lock()
 	first := len(f.waiting) == 0
@@ -170,6 +204,7 @@ func (f *File) Append(record []byte) (position uint64, err error) {
 }
 
 // Wait returns once the record at position, and all before it, are kept: see Options.Sync. It has them written without delay.
+// ErrFailed says that nobody knows whether the record outlives the process; it is written all the same once the disk takes it.
 func (f *File) Wait(ctx context.Context, position uint64) error {
 	if f.durable.Load() < position {
 		f.want(position)
@@ -212,10 +247,10 @@ func (f *File) want(position uint64) {
 	}
 }
 
-// Err returns why nothing more is written, or why the last fold failed; nil when all is well.
+// Err returns why nothing is written, or why the journal could not be shortened; nil when all is well.
 func (f *File) Err() error {
-	if p := f.fail.Load(); p != nil {
-		return *p
+	if err := f.Ready(); err != nil {
+		return err
 	}
 	if p := f.folded.Load(); p != nil {
 		return *p
@@ -234,14 +269,15 @@ func (f *File) Close() error {
 	}
 	close(f.stop)
 	<-f.done
-	if f.synced != nil {
-		<-f.synced
+	if f.behind != nil {
+		<-f.behind
 	}
 	f.folding.Wait()
-	err := f.syncRest()
-	err = errors.Join(err, f.out.Close())
-	if p := f.fail.Load(); p != nil {
-		err = *p
+	err := f.sync()
+	if err == nil {
+		err = f.out.Close()
+	} else {
+		f.out.Close() // the first error tells more
 	}
 	return errors.Join(err, f.lock.Close())
 }
@@ -253,15 +289,19 @@ func (f *File) write() {
 	for open := true; open; {
 		select {
 		case <-f.kick:
+		case <-f.again.C:
+			f.halted = false
+			f.turn()
 		case <-f.stop:
 			open = false
 		}
+		f.mend()
 		f.mu.Lock()
 		batch, upto := f.waiting, f.taken
 		f.waiting, f.spare = f.spare[:0], nil
 		f.mu.Unlock()
 		if len(batch) > 0 && f.fail.Load() == nil {
-			f.report(f.commit(batch), upto)
+			f.commit(batch, upto)
 		}
 		if cap(batch) <= 1<<20 {
 			f.mu.Lock()
@@ -269,7 +309,7 @@ func (f *File) write() {
 			f.mu.Unlock()
 		}
 		pause.Reset(f.options.Every)
-		for rest := open; rest && f.wanted.Load() <= f.durable.Load(); {
+		for rest := open; rest && f.wanted.Load() <= f.durable.Load() && f.fail.Load() == nil; {
 			select {
 			case <-pause.C:
 				rest = false
@@ -281,79 +321,170 @@ func (f *File) write() {
 	}
 }
 
-// report tells those that wait how a batch went.
-func (f *File) report(err error, upto uint64) {
-	if err != nil {
-		err = fmt.Errorf("%w: %w", ErrFailed, err)
-		f.fail.Store(&err)
-	} else {
-		f.durable.Store(upto)
-	}
+// tell wakes those that wait.
+func (f *File) tell() {
 	next := make(chan struct{})
 	close(*f.news.Swap(&next))
 }
 
-// commit writes one batch and syncs it.
-func (f *File) commit(batch []byte) error {
-	sealBatch(batch)
-	if _, err := f.out.Write(batch); err != nil {
-		return err
-	}
-	n := f.behind.Add(int64(len(batch)))
-	if f.options.Sync <= 0 || n > maxRoom/2 { // a crash may damage no more than is looked for
-		if err := f.syncRest(); err != nil {
-			return err
+// failed notes that the disk does not take what it should, and has the writer mend it.
+func (f *File) failed(err error) error {
+	err = fmt.Errorf("%w: %w", ErrFailed, err)
+	f.fail.Store(&err)
+	f.tell()
+	for _, c := range [2]chan struct{}{f.kick, f.hurry} {
+		select {
+		case c <- struct{}{}:
+		default:
 		}
 	}
-	if f.size += int64(len(batch)); f.size < f.options.Segment || f.busy.Load() {
-		return nil
+	return err
+}
+
+// commit writes one batch, and syncs it where that is wanted.
+func (f *File) commit(batch []byte, upto uint64) {
+	sealBatch(batch)
+	f.ends.Lock()
+	f.tail = append(f.tail, batch...)
+	at, long := f.written, len(f.tail) > maxRoom/2 // a crash may damage no more than is looked for
+	f.ends.Unlock()
+	f.upto = upto
+	if _, err := f.out.WriteAt(batch, at); err != nil {
+		_ = f.failed(err)
+		return
 	}
-	old := f.number
-	if err := f.syncRest(); err != nil {
-		return err
+	at += int64(len(batch))
+	f.ends.Lock()
+	f.written = at
+	f.ends.Unlock()
+	if (f.options.Sync <= 0 || long) && f.sync() != nil {
+		return
+	}
+	f.durable.Store(upto)
+	f.tell()
+	f.turn()
+}
+
+// mend has the journal go on after a failure: it tries until the disk takes what waits, and a last time at the end.
+func (f *File) mend() {
+	for wait := againLeast; f.fail.Load() != nil; wait = min(2*wait, againMost) {
+		t := time.NewTimer(wait)
+		last := false
+		select {
+		case <-t.C:
+		case <-f.stop:
+			last = true
+		}
+		t.Stop()
+		if f.restore(); last {
+			return
+		}
+	}
+}
+
+// restore writes what the segment should hold beyond what was synced. What a write left half done is cut off before, and again
+// where this fails, so that nothing torn is ever followed by anything. What the operating system has whole is written over with
+// the same bytes and never cut: a sync that failed may have dropped it, and it was promised to outlive the process.
+func (f *File) restore() {
+	f.files.Lock()
+	defer f.files.Unlock()
+	f.ends.Lock()
+	tail, from, whole := f.tail, f.synced, f.written
+	f.ends.Unlock()
+	err := f.out.Truncate(whole)
+	if err == nil {
+		_, err = f.out.WriteAt(tail, from)
+	}
+	if err == nil {
+		err = f.out.Sync()
+	}
+	if err != nil {
+		_ = f.out.Truncate(whole)
+		_ = f.failed(err)
+		return
+	}
+	f.ends.Lock()
+	f.written = from + int64(len(tail))
+	f.ends.Unlock()
+	f.trim(from + int64(len(tail)))
+	f.durable.Store(f.upto)
+	f.fail.Store(nil)
+	f.tell()
+}
+
+// turn ends a segment that is long enough, begins the next one and has the old one folded. Where that cannot be, the segment
+// goes on, and it is tried again after a while.
+func (f *File) turn() {
+	f.ends.Lock()
+	size := f.written
+	f.ends.Unlock()
+	if size < f.options.Segment || f.halted || f.busy.Load() || f.sync() != nil {
+		return
 	}
 	f.files.Lock()
 	defer f.files.Unlock()
-	if err := f.out.Close(); err != nil {
+	old, number := f.out, f.number
+	if err := f.begin(number + 1); err != nil {
+		err = fmt.Errorf("begin another file of the journal: %w", err)
+		f.folded.Store(&err)
+		f.halted = true
+		f.again.Reset(againMost)
+		return
+	}
+	_ = old.Close() // all of it is synced
+	f.folded.Store(nil)
+	f.fold(number)
+}
+
+// sync syncs what is written of the open segment. One at a time does, since an error is told to one of several only.
+func (f *File) sync() error {
+	f.files.Lock()
+	defer f.files.Unlock()
+	if err := f.Ready(); err != nil {
 		return err
 	}
-	if err := f.begin(old + 1); err != nil {
-		return err
+	f.ends.Lock()
+	upto, had := f.written, f.synced
+	f.ends.Unlock()
+	if upto == had {
+		return nil
 	}
-	f.fold(old)
+	if err := f.out.Sync(); err != nil {
+		return f.failed(err)
+	}
+	f.trim(upto)
 	return nil
 }
 
-// syncRest syncs what is written of the open segment.
-func (f *File) syncRest() error {
-	if f.behind.Swap(0) == 0 {
-		return nil
+// trim forgets what is on disk, up to the offset upto. files is held.
+func (f *File) trim(upto int64) {
+	f.ends.Lock()
+	defer f.ends.Unlock()
+	rest := f.tail[upto-f.synced:]
+	if len(rest) == 0 && cap(f.tail) > 1<<20 {
+		f.tail = nil
+	} else {
+		f.tail = append(f.tail[:0], rest...)
 	}
-	return f.out.Sync()
+	f.synced = upto
 }
 
 // syncBehind syncs now and then what is written, beside the writer.
 func (f *File) syncBehind() {
-	defer close(f.synced)
+	defer close(f.behind)
 	t := time.NewTicker(f.options.Sync)
 	defer t.Stop()
 	for {
 		select {
 		case <-t.C:
+			_ = f.sync() // it tells, and the writer mends
 		case <-f.stop:
-			return
-		}
-		f.files.RLock()
-		err := f.syncRest()
-		f.files.RUnlock()
-		if err != nil {
-			f.report(err, 0)
 			return
 		}
 	}
 }
 
-// begin makes the segment of that number the one that is written.
+// begin makes the segment of that number the one that is written. After an error the one before still is.
 func (f *File) begin(number uint64) error {
 	out, err := os.OpenFile(f.segment(number), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -361,8 +492,11 @@ func (f *File) begin(number uint64) error {
 	}
 	if err := syncDir(f.dir); err != nil {
 		out.Close()
-		return err
+		return errors.Join(err, os.Remove(out.Name()))
 	}
-	f.out, f.number, f.size = out, number, 0
+	f.out, f.number = out, number
+	f.ends.Lock()
+	f.tail, f.written, f.synced = f.tail[:0], 0, 0
+	f.ends.Unlock()
 	return nil
 }

@@ -83,22 +83,6 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// A disk that fails ends the journal: what was not reported stays unreported, and nothing more is taken.
-func TestFailure(t *testing.T) {
-	f, _ := open(t, t.TempDir(), Options{})
-	f.out.Close()
-	p, err := f.Append([]byte("x"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Wait(context.Background(), p); !errors.Is(err, ErrFailed) {
-		t.Fatalf("got %v, want the failure", err)
-	}
-	if _, err := f.Append([]byte("y")); !errors.Is(err, ErrFailed) || !errors.Is(f.Err(), ErrFailed) {
-		t.Fatalf("got %v, %v", err, f.Err())
-	}
-}
-
 // Whatever part of the last batch reached the disk, what came before it is read, and the journal goes on.
 func TestCut(t *testing.T) {
 	dir := t.TempDir()

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // ErrDamaged says that a file of the journal is not as it was written.
@@ -71,7 +72,11 @@ func (f *File) replay(take func([]byte) error) (last uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	for _, n := range numbers {
+	end := len(numbers) - 1 // of those that hold something: one is only begun when all before it is on disk
+	for end > 0 && f.empty(numbers[end]) {
+		end--
+	}
+	for i, n := range numbers {
 		if n <= last { // folded before a crash that came before it was removed
 			if err := os.Remove(f.segment(n)); err != nil {
 				return 0, err
@@ -81,12 +86,17 @@ func (f *File) replay(take func([]byte) error) (last uint64, err error) {
 		if n != last+1 {
 			return 0, fmt.Errorf("%s is missing: %w", filepath.Base(f.segment(last+1)), ErrDamaged)
 		}
-		if err := f.readSegment(n, n == numbers[len(numbers)-1], take); err != nil {
+		if err := f.readSegment(n, i >= end, take); err != nil {
 			return 0, fmt.Errorf("%s: %w", f.segment(n), err)
 		}
 		last = n
 	}
 	return last, nil
+}
+
+func (f *File) empty(number uint64) bool {
+	info, err := os.Stat(f.segment(number))
+	return err == nil && info.Size() == 0
 }
 
 // readFolded gives take the folded records and returns the number of the last segment that they cover; 0 without any.
@@ -117,7 +127,7 @@ func (f *File) readFolded(take func([]byte) error) (covers uint64, err error) {
 	return covers, nil
 }
 
-// readSegment gives take the records of a segment. The last one may end in a batch that a crash cut off.
+// readSegment gives take the records of a segment. The last one that holds any may end in a batch that a crash cut off.
 func (f *File) readSegment(number uint64, last bool, take func([]byte) error) error {
 	in, err := os.OpenFile(f.segment(number), os.O_RDWR, 0)
 	if err != nil {
@@ -197,18 +207,36 @@ func readBody(in io.Reader, body []byte, size int) ([]byte, error) {
 	return body, nil
 }
 
-// fold replaces all segments up to number by fewer records, beside the writer. A failure leaves them as they are.
+// How long a fold that failed waits before it is tried again: longer each time.
+const (
+	foldLeast = time.Second
+	foldMost  = time.Minute
+)
+
+// fold replaces all segments up to number by fewer records, beside the writer. A failure leaves them as they are, and it is
+// tried again, but where a segment is damaged.
 func (f *File) fold(number uint64) {
 	if f.options.Fold == nil || !f.busy.CompareAndSwap(false, true) {
 		return
 	}
 	f.folding.Go(func() {
 		defer f.busy.Store(false)
-		if err := f.foldTo(number); err != nil {
+		for wait := foldLeast; ; wait = min(2*wait, foldMost) {
+			err := f.foldTo(number)
+			if err == nil {
+				f.folded.Store(nil)
+				return
+			}
 			err = fmt.Errorf("shorten the journal: %w", err)
 			f.folded.Store(&err)
-		} else {
-			f.folded.Store(nil)
+			if errors.Is(err, ErrDamaged) {
+				return
+			}
+			select {
+			case <-time.After(wait):
+			case <-f.stop:
+				return
+			}
 		}
 	})
 }

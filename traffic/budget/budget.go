@@ -77,7 +77,7 @@ type Demand struct {
 var (
 	ErrDemand  = errors.New("demand is not valid")
 	ErrClock   = errors.New("clock went back behind the last two days or months that were charged: set it right")
-	ErrJournal = errors.New("budget journal takes no more records: look at the disk it is on")
+	ErrJournal = errors.New("budget journal takes no records: look at the disk it is on")
 )
 
 // Period is the span over which a cap holds.

@@ -16,8 +16,10 @@ import (
 
 // Journal keeps records so that a process that starts after a crash knows what was reserved. Append copies the record to
 // memory and returns its position at once, or an error when it can take no more; Wait returns when everything up to the
-// position is on disk. Both are safe for concurrent use.
+// position is on disk. Ready says why neither can be hoped for now: nothing is reserved then, but what ends is appended
+// all the same, so that a journal that goes on later says what was drawn. All are safe for concurrent use.
 type Journal interface {
+	Ready() error
 	Append(record []byte) (position uint64, err error)
 	Wait(ctx context.Context, position uint64) error
 }
@@ -173,6 +175,12 @@ func (l *Ledger) Reserve(now time.Time, d Demand) (*Reservation, error) {
 func (l *Ledger) reserve(now time.Time, d Demand) (*Reservation, error) {
 	if err := d.check(); err != nil {
 		return nil, err
+	}
+	if l.journal != nil {
+		if err := l.journal.Ready(); err != nil {
+			l.refused.Add(1)
+			return nil, fmt.Errorf("%w: %w", ErrJournal, err)
+		}
 	}
 	r := &Reservation{ledger: l, windows: windowsOf(now)}
 	r.holds = r.few[:0]

@@ -16,6 +16,16 @@ type memory struct {
 	records [][]byte
 	durable int
 	down    bool
+	full    bool // for the time being
+}
+
+func (m *memory) Ready() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.full {
+		return errors.New("full")
+	}
+	return nil
 }
 
 func (m *memory) Append(record []byte) (uint64, error) {
@@ -33,6 +43,9 @@ func (m *memory) Wait(_ context.Context, position uint64) error {
 	defer m.mu.Unlock()
 	if m.down {
 		return errors.New("down")
+	}
+	if m.full && m.durable < int(position) {
+		return errors.New("full")
 	}
 	m.durable = max(m.durable, int(position))
 	return nil
@@ -288,6 +301,46 @@ func TestJournalFull(t *testing.T) {
 	}
 	if got := l.Used(noon(), Account, "a", Day); got != (Amount{}) {
 		t.Fatalf("a request that was refused was charged %+v", got)
+	}
+}
+
+// While the disk takes nothing no request is let through; once it does the ledger goes on, and the journal says what it says.
+func TestJournalGoesOn(t *testing.T) {
+	j := &memory{}
+	l := New(j, nil)
+	p := capped("a", Amount{Unlimited, Unlimited, 100}, free())
+	reserve := func(output int64) (*Reservation, error) {
+		return l.Reserve(noon(), Demand{Principals: []Principal{p}, Output: output})
+	}
+	long, err := reserve(40) // its answer passes while the disk fills up
+	if err != nil || long.Durable(t.Context()) != nil {
+		t.Fatal(err)
+	}
+	caught, err := reserve(60) // kept by nobody when its answer comes
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.full = true
+	if caught.Durable(t.Context()) == nil {
+		t.Fatal("a reservation is kept on a disk that takes nothing")
+	}
+	caught.Release()
+	if _, err := reserve(1); !errors.Is(err, ErrJournal) {
+		t.Fatalf("got %v, want the complaint about the journal", err)
+	}
+	long.Settle(0, 25)
+	j.full = false
+	again, err := reserve(75)
+	if err != nil || again.Durable(t.Context()) != nil {
+		t.Fatalf("it does not go on with what is left: %v", err)
+	}
+	again.Settle(0, 70)
+	past := j.replay(t)
+	if past.Open() != 0 {
+		t.Errorf("%d reservations are open in the journal", past.Open())
+	}
+	if live, kept := l.Used(noon(), Account, "a", Day), New(nil, past).Used(noon(), Account, "a", Day); live != kept || live.Output != 95 {
+		t.Errorf("%+v charged, %+v after a start", live, kept)
 	}
 }
 

@@ -219,7 +219,7 @@ func (x *exchange) whole(resp *http.Response) *refusal {
 		x.passing.Close()
 		if pace := x.pace(); pace > 0 {
 			_, output := x.cost()
-			x.delay(time.Duration(float64(output) / pace * float64(time.Second)))
+			x.pause(time.Duration(float64(output) / pace * float64(time.Second)))
 		}
 	}
 	if x.listsModels() && resp.StatusCode/100 == 2 {

@@ -79,6 +79,7 @@ type exchange struct {
 	phase     phase
 	lastRead  time.Time
 	lastWrite time.Time
+	holding   time.Time // until when the gateway itself holds the answer back
 	deadline  time.Time // for the caller to take what was written
 	between   bool      // what was written ends between two events
 	pings     bool      // the dialect's sign of life is an event

@@ -160,6 +160,9 @@ func (x *exchange) tick() {
 		_ = x.flush() // a caller that left is noticed by the copy
 	}
 	silent := now.Sub(x.lastRead)
+	if x.holding.After(x.lastRead) {
+		silent = now.Sub(x.holding) // below zero while it is held back
+	}
 	switch {
 	case l.Longest > 0 && now.Sub(x.start) >= l.Longest:
 		x.cancel(errLongest)
@@ -197,6 +200,9 @@ func (x *exchange) keepAlive(now time.Time) {
 	if _, err := io.WriteString(x.w, sign); err == nil {
 		_ = x.flush() // a caller that left is noticed by the copy
 	}
+	if now.Before(x.holding) {
+		x.rest()
+	}
 }
 
 // pace is how many tokens a second a verdict lets through; 0 for no bound.
@@ -212,5 +218,24 @@ func (x *exchange) paced() bool { return x.standing.Enforced && x.pace() > 0 }
 // wait holds the stream back until its tokens have taken as long as the pace says.
 func (x *exchange) wait() {
 	due := x.firstByte.Add(time.Duration(float64(x.passing.Tokens()) / x.pace() * float64(time.Second)))
-	x.delay(time.Until(due))
+	x.pause(time.Until(due))
+}
+
+// pause keeps the answer back for d. The upstream is not silent meanwhile, and the caller has nothing to take: neither limit counts
+// that time.
+func (x *exchange) pause(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	x.mu.Lock()
+	x.holding = time.Now().Add(d)
+	x.rest()
+	x.mu.Unlock()
+	x.delay(d)
+}
+
+// rest ends the time that the caller has, until something is written again. mu is held.
+func (x *exchange) rest() {
+	x.deadline = time.Time{}
+	_ = http.NewResponseController(x.w).SetWriteDeadline(x.deadline) // a test's writer has none
 }
