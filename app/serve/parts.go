@@ -41,7 +41,8 @@ func (h *house) parts() []gateway.Part {
 		out = append(out, gateway.Part{Name: "notify", OK: ok, Says: says})
 	}
 	if h.det != nil {
-		out = append(out, detectorPart(h.det.Figures(), h.leads(), h.file.Detector.Late()))
+		ok, says := h.stream.Unread()
+		out = append(out, detectorPart(h.det.Figures(), h.leads(), h.file.Detector.Late()), gateway.Part{Name: "batches", OK: ok, Says: says})
 	}
 	for i := range out {
 		out[i].Needed = h.needed(out[i].Name)
@@ -84,6 +85,7 @@ func (h *house) metrics() []prometheus.Collector {
 		return 0
 	}
 	out := []prometheus.Collector{
+		h.stream,
 		gauge("stream_healthy", "1 while the stream takes observations and none was dropped in the last minute.", func() float64 { ok, _ := h.stream.Health(); return bit(ok) }),
 	}
 	if h.det != nil {
