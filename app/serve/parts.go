@@ -41,7 +41,8 @@ func (h *house) parts() []gateway.Part {
 		out = append(out, gateway.Part{Name: "notify", OK: ok, Says: says})
 	}
 	if h.det != nil {
-		out = append(out, detectorPart(h.det.Figures(), h.leads(), h.file.Detector.Late()))
+		ok, says := h.stream.Unread()
+		out = append(out, detectorPart(h.det.Figures(), h.leads(), h.file.Detector.Late()), gateway.Part{Name: "batches", OK: ok, Says: says})
 	}
 	for i := range out {
 		out[i].Needed = h.needed(out[i].Name)

@@ -22,7 +22,9 @@ func (s *Stream) Collect(ch chan<- prometheus.Metric) {
 	one("unacknowledged_bytes", "Bytes of batches that are held until the stream acknowledges them.", float64(all.held), prometheus.GaugeValue)
 	one("observations_read_total", "Observations handed to readers in this process.", float64(s.read.Load()), prometheus.CounterValue)
 	one("batches_duplicate_total", "Batches that came twice and were handed on once.", float64(s.duplicates.Load()), prometheus.CounterValue)
-	one("batches_damaged_total", "Batches that could not be read and were passed over.", float64(s.damaged.Load()), prometheus.CounterValue)
+	damaged, newer := s.unread.Counts()
+	one("batches_damaged_total", "Damaged batches that were passed over, once for each reader in this process: look at the disks of the stream's servers.", float64(damaged), prometheus.CounterValue)
+	one("batches_newer_total", "Batches of a newer format that were passed over, once for each reader in this process: update this process to the version of those that write them.", float64(newer), prometheus.CounterValue)
 	if st.err == nil {
 		one("stored_bytes", "Bytes of observations that the stream holds.", float64(st.bytes), prometheus.GaugeValue)
 		one("stored_batches", "Batches that the stream holds.", float64(st.messages), prometheus.GaugeValue)

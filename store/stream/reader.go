@@ -47,8 +47,8 @@ type Memory = batch.Memory
 
 // Read hands to h what comes after the position, in stream order, and waits for more, until ctx ends; it then returns
 // its error. It goes on by itself after a loss of the connection, and waits for a stream that is not there yet. It
-// returns ErrGap where what comes next is gone, batch.ErrFormat for what only a newer build can read, and the error of h.
-// Position 0 reads all that is kept.
+// returns ErrGap where what comes next is gone, and the error of h. What is damaged, or what only a newer build can read, is
+// passed over, counted and told: see Unread. Position 0 reads all that is kept.
 func (s *Stream) Read(ctx context.Context, after Position, h Handler) error {
 	r := reading{stream: s, at: after, to: h, memory: &Memory{}}
 	if m, ok := h.(Rememberer); ok {
@@ -236,14 +236,13 @@ func (r *reading) take(ctx context.Context, str jetstream.Stream, at Position, d
 	}
 	h, err := r.in.Head(data)
 	switch {
-	case errors.Is(err, batch.ErrFormat):
-		return r.stop(fmt.Errorf("read the batch at %d: %w", at, err))
 	case err != nil:
-		r.damage(at, err)
+		r.memory.Pass()
+		r.passOver(at, err)
 	case r.memory.Add(h):
 		c := counting{r.to, 0}
 		if _, err := r.in.Read(data, &c); err != nil {
-			r.damage(at, err)
+			r.passOver(at, err)
 		}
 		r.stream.read.Add(c.n)
 	default:
@@ -256,12 +255,15 @@ func (r *reading) take(ctx context.Context, str jetstream.Stream, at Position, d
 	return nil
 }
 
-// damage counts a batch that cannot be read. The reading goes on: it would never get past it.
-func (r *reading) damage(at Position, err error) {
-	if r.stream.damaged.Add(1) == 1 {
-		r.stream.log.Error("stream: a batch cannot be read and is passed over; further ones are only counted", "position", at, "error", err)
+// passOver counts a batch that cannot be read. The reading goes on: it would never get past it.
+func (r *reading) passOver(at Position, err error) {
+	if n, tell := r.stream.unread.Add(uint64(at), err, time.Now()); tell {
+		r.stream.log.Error("stream: a batch cannot be read and is passed over; more that follow are told once a minute", "position", at, "error", err, "passed_over", n)
 	}
 }
+
+// Unread reports whether all batches of the last hour could be read by readers in this process, and says what to do where not.
+func (s *Stream) Unread() (ok bool, says string) { return s.unread.Health(time.Now()) }
 
 // counting counts observations on their way.
 type counting struct {

@@ -18,6 +18,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/palladium-guard/palladium/store/stream/batch"
 )
 
 // ErrGap says that observations between a reader's position and what is kept are gone: trimmed by age, or lost with the
@@ -45,7 +47,7 @@ type Stream struct {
 	limited    bool                          // the stream's limits are as configured; of Open, and then of tend
 
 	state      atomic.Pointer[state]
-	damaged    atomic.Int64 // batches that could not be read
+	unread     batch.Unread // batches that could not be read
 	duplicates atomic.Int64 // batches that came twice
 	read       atomic.Int64 // observations handed to readers
 }

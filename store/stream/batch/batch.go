@@ -14,6 +14,9 @@ import (
 // do not change it.
 const Format = 1
 
+// notFormat is from where on the first byte is none that a later version will write, but text, or damage.
+const notFormat = 32
+
 // The compressions, second byte of a message.
 const (
 	Plain = 0

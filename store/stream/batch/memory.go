@@ -28,8 +28,12 @@ const (
 	memoryForm = 1
 )
 
-// Latest is the head of the batch that was added last, without its source; the zero Head when there was none.
+// Latest is the head of the batch that was added last, without its source; the zero Head when there was none, or when one
+// was passed over since.
 func (m *Memory) Latest() Head { return m.latest }
+
+// Pass notes that a batch was passed over whose head cannot be read: no batch is known to be the latest.
+func (m *Memory) Pass() { m.latest = Head{} }
 
 // Add notes a batch; false when it came before, or so long ago that it must have.
 func (m *Memory) Add(h Head) bool {

@@ -93,6 +93,9 @@ func (r *Reader) body(msg []byte) ([]byte, error) {
 	if len(msg) > MaxMessage {
 		return nil, fmt.Errorf("%w: it is longer than %d bytes", ErrBatch, MaxMessage)
 	}
+	if msg[0] == 0 || msg[0] >= notFormat {
+		return nil, fmt.Errorf("%w: it begins as no batch does", ErrBatch)
+	}
 	if msg[0] != Format || msg[1] > S2 {
 		return nil, fmt.Errorf("%w (format %d, compression %d)", ErrFormat, msg[0], msg[1])
 	}
