@@ -29,6 +29,10 @@ func (b *Board) settle(ctx context.Context, id, by, comment string, yes bool) er
 	a.DecidedBy, a.DecidedAt, a.Comment = by, &now, comment
 	a.State, d.State = catalog.ApprovalApproved, catalog.StateEnforced
 	kind := "decision.approved"
+	shadow := yes && !b.rules.Load().policy.Enforced(d.Measure) // enforcement was turned off while it waited
+	if shadow {
+		d.State = catalog.StateShadow
+	}
 	if !yes {
 		a.State, d.State, kind = catalog.StateRefused, catalog.StateRefused, "decision.refused"
 	}
@@ -60,7 +64,7 @@ func (b *Board) settle(ctx context.Context, id, by, comment string, yes bool) er
 			case free[v.Account]:
 				v.State = catalog.StateRefused
 			case yes:
-				v.Issued, v.LedgerIndex = now, index
+				v.Issued, v.LedgerIndex, v.Shadow = now, index, shadow
 				hit = append(hit, *v)
 			default:
 				v.RevokedAt, v.RevokedBy, v.RevokeReason = &now, by, comment
@@ -69,7 +73,7 @@ func (b *Board) settle(ctx context.Context, id, by, comment string, yes bool) er
 		if _, err := tx.PutVerdicts(ctx, verdicts); err != nil {
 			return err
 		}
-		if yes {
+		if yes && !shadow {
 			if err := tx.AddNotices(ctx, b.notices(&kept, hit, now)); err != nil {
 				return err
 			}
