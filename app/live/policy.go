@@ -209,7 +209,7 @@ func (a *Actor) standing(ctx context.Context, now time.Time) ([]sanction.Standin
 			if !d.Automated || !strings.HasPrefix(d.By, policyActor) || !now.Before(d.Expires) {
 				continue
 			}
-			accounts, err := a.of(ctx, d.ID)
+			accounts, err := a.of(ctx, d.ID, d.Accounts)
 			if err != nil {
 				return nil, err
 			}
@@ -240,8 +240,8 @@ func (a *Actor) rule(d *catalog.Decision) sanction.Rule {
 }
 
 // of returns the accounts of a decision, sorted. Accounts that were released since are not among them.
-func (a *Actor) of(ctx context.Context, decision string) ([]string, error) {
-	if known, ok := a.accounts[decision]; ok {
+func (a *Actor) of(ctx context.Context, decision string, count int) ([]string, error) {
+	if known, ok := a.accounts[decision]; ok && len(known) == count {
 		return known, nil
 	}
 	verdicts, err := allVerdicts(ctx, a.board.cat, catalog.VerdictQuery{Decision: decision})
@@ -250,7 +250,7 @@ func (a *Actor) of(ctx context.Context, decision string) ([]string, error) {
 	}
 	ids := []string{}
 	for i := range verdicts {
-		if verdicts[i].State != catalog.StateRevoked {
+		if s := verdicts[i].State; s != catalog.StateRevoked && s != catalog.StateRefused {
 			ids = append(ids, verdicts[i].Account)
 		}
 	}

@@ -118,6 +118,12 @@ func (b *Board) overtake(ctx context.Context, to Tables) error {
 	if err != nil || given == 0 {
 		return err
 	}
+	if version, err := b.cat.VerdictVersion(ctx); err != nil || version+1 == given {
+		if err == nil {
+			b.published.Store(given) // another process was faster
+		}
+		return err
+	}
 	raised, err := b.cat.RaiseVerdicts(ctx, given-1)
 	if err == nil && raised {
 		b.log.Warn("gateways have newer verdicts than the catalog has ever had: was its database replaced by an older copy? What it holds takes the place of those", "version", given)

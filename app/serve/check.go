@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/store/stream"
@@ -22,7 +23,7 @@ func (h *house) startCheck(ctx context.Context) error {
 	}
 	c.Appeal = cmp.Or(c.Appeal, h.appealLink(h.file))
 	table := verdict.NewHolder(h.file.Gateway.Verdicts.MaxAge)
-	tally := check.NewTally(table)
+	tally := check.NewTally(table, time.Now)
 	o := check.Options{Config: c, Verdicts: table, Spending: tally, Log: h.log}
 	if c.Account.Credential {
 		var keys *credential.Keys
@@ -49,7 +50,7 @@ func (h *house) startCheck(ctx context.Context) error {
 	}
 	j := h.joined()
 	h.work.Go(func() { j.Follow(ctx, table, h.log) })
-	h.work.Go(func() { h.count(ctx, tally) })
+	h.work.Go(func() { h.count(ctx, tally, table) })
 	h.launch(ctx, "check", door)
 	w, g := door.Addresses()
 	h.log.Info("answering checks", "http", said(w), "grpc", said(g))
@@ -57,7 +58,13 @@ func (h *house) startCheck(ctx context.Context) error {
 }
 
 // counting is a reader of the stream that counts what campaigns draw.
-type counting struct{ *check.Tally }
+type counting struct {
+	*check.Tally
+	memory *stream.Memory
+}
+
+// Memory keeps what was read before a gap from being counted again after it.
+func (c counting) Memory() *stream.Memory { return c.memory }
 
 func (counting) Describe(*palladium.Account)    {}
 func (counting) NameModel(uint64, string)       {}
@@ -65,13 +72,24 @@ func (counting) Position(stream.Position) error { return nil }
 
 // count counts what the stream holds, and what comes, until ctx ends. After a start that is less than was drawn, by what the stream no
 // longer holds.
-func (h *house) count(ctx context.Context, t *check.Tally) {
+func (h *house) count(ctx context.Context, t *check.Tally, table *verdict.Holder) {
+	for { // it is by the verdicts that is counted
+		if _, s := table.Find("", time.Now()); s != verdict.Unknown {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	c := counting{t, new(stream.Memory)}
 	for ctx.Err() == nil {
-		err := h.stream.Read(ctx, 0, counting{t})
+		err := h.stream.Read(ctx, 0, c)
 		if ctx.Err() != nil {
 			return
 		}
-		if !errors.Is(err, stream.ErrGap) { // after a gap all that is held is new
+		if !errors.Is(err, stream.ErrGap) {
 			h.log.Error("what campaigns draw past other gateways is not counted any more: checks tell of budgets what was left until now", "error", err)
 			return
 		}

@@ -137,18 +137,23 @@ func (h *house) carryOut(ctx context.Context, found <-chan *palladium.Report) er
 	actor := live.NewActor(h.board)
 	again := time.NewTicker(actEvery)
 	defer again.Stop()
-	r := h.det.Standing()
+	stands := func() (r *palladium.Report, restored bool) {
+		if r = h.det.Latest(); r != nil {
+			return r, false
+		}
+		return h.det.Standing(), true
+	}
+	r, restored := stands()
 	for {
 		var acted live.Acted
 		var err error
-		if r != nil {
-			act := actor.Act
-			if h.det.Latest() == nil { // it is in the catalog already, with more than a state says
-				act = actor.Again
-			}
-			acted, err = act(ctx, r)
-		} else { // there is nothing to go by yet
+		switch {
+		case r == nil: // there is nothing to go by yet
 			acted, err = actor.Ease(ctx)
+		case restored: // it is in the catalog already, with more than a state says
+			acted, err = actor.Again(ctx, r)
+		default:
+			acted, err = actor.Act(ctx, r)
 		}
 		switch {
 		case errors.Is(err, catalog.ErrFenced):
@@ -162,10 +167,11 @@ func (h *house) carryOut(ctx context.Context, found <-chan *palladium.Report) er
 		case <-ctx.Done():
 			return nil
 		case r = <-found:
+			restored = false
 		case <-h.board.Other():
-			r = h.det.Standing()
+			r, restored = stands()
 		case <-again.C:
-			r = h.det.Standing()
+			r, restored = stands()
 		}
 	}
 }

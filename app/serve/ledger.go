@@ -62,7 +62,7 @@ func (l *writtenLedger) Append(ctx context.Context, kind string, statement []byt
 // part says how the ledger is: while it takes nothing, nothing is decided.
 func (l *writtenLedger) part() gateway.Part {
 	if err := l.failed.Load(); err != nil {
-		return gateway.Part{Name: "ledger", Says: fmt.Sprintf("it took no statement the last time, and what it does not take is not decided: %v", *err)}
+		return gateway.Part{Name: "ledger", Says: fmt.Sprintf("it took no statement the last time, and what it does not take is not decided: make room, and start this process again: %v", *err)}
 	}
 	return gateway.Part{Name: "ledger", OK: true}
 }

@@ -296,11 +296,14 @@ func (f *File) write() {
 			open = false
 		}
 		f.mend()
+		if open && f.fail.Load() != nil { // a sync behind failed meanwhile, and has kicked: what waits, waits on
+			continue
+		}
 		f.mu.Lock()
 		batch, upto := f.waiting, f.taken
 		f.waiting, f.spare = f.spare[:0], nil
 		f.mu.Unlock()
-		if len(batch) > 0 && f.fail.Load() == nil {
+		if len(batch) > 0 && (open || f.fail.Load() == nil) { // what is written after a sync that fails now is written again with the rest
 			f.commit(batch, upto)
 		}
 		if cap(batch) <= 1<<20 {

@@ -185,6 +185,32 @@ func TestNobodyIsAMemberForCertainWithoutAName(t *testing.T) {
 	}
 }
 
+// A group that was left too small by those whom another won over lets the rest go, so that they can be found elsewhere.
+func TestTooFewAreLetGo(t *testing.T) {
+	x, now := people(1, 160, crew{"bot", 24, ""})
+	tr := examined(t, x, now)
+	g := tr.groups[0]
+	g.Decide(palladium.StageAct, nil, now, 1)
+	a := g.members[5].account
+	g.members, g.weights = slices.Delete(g.members, 5, 6), slices.Delete(g.weights, 5, 6)
+	o := &Group{ID: "other", stage: palladium.StageLinked, calm: true}
+	o.fitted.accounts, o.fitted.exchanges, o.fitted.at = 6, 1<<40, now
+	for _, m := range []uint32{a, 100, 101, 102, 103, 104} {
+		o.members, o.weights = append(o.members, member{m, 0.9}), append(o.weights, weights{famTemplate: 1})
+		tr.owner[m] = o
+	}
+	tr.groups = append(tr.groups, o)
+	tr.Examine(now+hour, x, nil, x.Background())
+	if _, in := g.find(a); !in || slices.Contains(tr.groups, o) {
+		t.Fatalf("won over %v, %d groups", in, len(tr.groups))
+	}
+	for _, m := range o.members {
+		if tr.owner[m.account] == o {
+			t.Errorf("%d still belongs to a group that is none", m.account)
+		}
+	}
+}
+
 // Who was taken in by the first requests is weighed again by each one that follows, and let go when they speak against it.
 func TestNewcomersAreWeighedAgain(t *testing.T) {
 	r := rand.New(rand.NewPCG(6, 6))

@@ -61,7 +61,7 @@ type Group struct {
 	weights []weights // of members
 	extra   []uint32  // accounts to look at when it is fitted next
 	guests  []uint32  // vouched accounts that would belong but were let go
-	let     []uint32  // users of a list that the last fit let go, sorted
+	let     []uint32  // guests and users of a list that the last fit let go, and newcomers that were let go since, sorted
 
 	Born, Changed int64 // Unix ms
 	fitted        struct {
@@ -141,7 +141,7 @@ func (t *Tracker) Examine(now int64, pop Population, seeds []Seed, sample []uint
 		g.grown = false
 	}
 	t.absorb(pop, newest, now)
-	t.groups = slices.DeleteFunc(t.groups, func(g *Group) bool { return len(g.members) < minAccounts })
+	t.groups = slices.DeleteFunc(t.groups, t.tooFew)
 	if now-t.calAt >= 6*3600*1000 || len(t.naturals) >= t.calN+t.calN/4+8 {
 		t.calAt, t.calN = now, len(t.naturals)
 		t.calibrate(pop, newest)
@@ -151,6 +151,19 @@ func (t *Tracker) Examine(now int64, pop Population, seeds []Seed, sample []uint
 		t.conclude()
 	}
 	return changed
+}
+
+// tooFew reports whether a group has too few members to be one, and lets them go if so.
+func (t *Tracker) tooFew(g *Group) bool {
+	if len(g.members) >= minAccounts {
+		return false
+	}
+	for _, m := range g.members {
+		if t.owner[m.account] == g {
+			delete(t.owner, m.account)
+		}
+	}
+	return true
 }
 
 // prepare lays out the background sample.

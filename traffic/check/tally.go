@@ -12,14 +12,17 @@ import (
 // budget by what is under way. It is safe for concurrent use.
 type Tally struct {
 	verdicts Verdicts
+	now      func() time.Time
 
 	mu    sync.Mutex // guards what follows
-	day   int64      // since 1970, UTC
+	day   int64      // by the clock, since 1970, UTC
 	drawn map[string]int64
 }
 
-// NewTally returns one that has counted nothing.
-func NewTally(v Verdicts) *Tally { return &Tally{verdicts: v, drawn: map[string]int64{}} }
+// NewTally returns one that has counted nothing. now is the clock that says which day it is.
+func NewTally(v Verdicts, now func() time.Time) *Tally {
+	return &Tally{verdicts: v, now: now, drawn: map[string]int64{}}
+}
 
 const aDay = 24 * time.Hour
 
@@ -35,28 +38,26 @@ func (t *Tally) Observe(o *palladium.Observation) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.today(at) {
+	if t.today(t.now()) == dayOf(at) {
 		t.drawn[s.Verdict.Campaign] += o.Usage.Output
 	}
 }
 
-// today turns the day over when a later one begins. It reports whether at is in it.
-func (t *Tally) today(at time.Time) bool {
-	day := at.Unix() / int64(aDay/time.Second)
-	if day > t.day {
+func dayOf(at time.Time) int64 { return at.Unix() / int64(aDay/time.Second) }
+
+// today turns the day over when a later one has begun, and returns it. What exchanges are dated turns nothing over.
+func (t *Tally) today(now time.Time) int64 {
+	if day := dayOf(now); day > t.day {
 		t.day = day
 		clear(t.drawn)
 	}
-	return day == t.day
+	return t.day
 }
 
 // Left implements Spending: budgets are by the day, UTC.
 func (t *Tally) Left(campaign string, limit int64, now time.Time) (left int64, renewed time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	left = limit
-	if now.Unix()/int64(aDay/time.Second) == t.day { // nothing is known to be drawn on another
-		left -= t.drawn[campaign]
-	}
-	return max(left, 0), now.UTC().Truncate(aDay).Add(aDay).Sub(now)
+	t.today(now)
+	return max(limit-t.drawn[campaign], 0), now.UTC().Truncate(aDay).Add(aDay).Sub(now)
 }

@@ -26,7 +26,8 @@ func TestTally(t *testing.T) {
 	if err := holder.Swap(table, start); err != nil {
 		t.Fatal(err)
 	}
-	tally := NewTally(holder)
+	now := start
+	tally := NewTally(holder, func() time.Time { return now })
 	hour := time.Hour
 	for _, s := range []struct {
 		account string
@@ -42,16 +43,16 @@ func TestTally(t *testing.T) {
 		{"x", 2 * hour, 900, 500, 100},  // under nothing
 		{"a", -hour, 900, 500, 100},     // before it was decided
 		{"b", 3 * hour, 600, 0, 100},    // more than was left
+		{"a", 30 * hour, 500, 0, 100},   // dated ahead of the clock
 		{"c", 15 * hour, 50, 1000, 950}, // another day
 		{"a", 4 * hour, 500, 1000, 950}, // told late
 		{"a", 80 * hour, 5, 1000, 1000}, // what was decided has expired
 	} {
 		at := start.Add(s.at)
-		tally.Observe(&palladium.Observation{Account: s.account, Time: at.UnixMilli(), Usage: palladium.Usage{Output: s.tokens}})
-		now := at
-		if s.at < 15*hour && tally.day > start.Unix()/86400 {
-			now = start.Add(15 * hour)
+		if s.at != 30*hour && at.After(now) {
+			now = at
 		}
+		tally.Observe(&palladium.Observation{Account: s.account, Time: at.UnixMilli(), Usage: palladium.Usage{Output: s.tokens}})
 		c1, renewed := tally.Left("c1", 1000, now)
 		c2, _ := tally.Left("c2", 1000, now)
 		if c1 != s.c1 || c2 != s.c2 || renewed <= 0 || renewed > 24*hour || !now.Add(renewed).Equal(now.Add(renewed).Truncate(24*hour)) {

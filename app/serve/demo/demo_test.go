@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// The demo's campaign is found and contained, and honest accounts are left alone. Of the days after it was acted on three are
-// played here, so that the hours in which the last of its accounts are found weigh more than in the whole world.
+// The demo's campaign is found and contained, and honest accounts are left alone. Of the days after it was acted on one is
+// played here, so that the hours in which the last of its accounts are found weigh eight times what they do in the whole world.
 func TestDemo(t *testing.T) {
 	if testing.Short() {
 		t.Skip("plays a world of days for a minute")
@@ -20,7 +20,7 @@ func TestDemo(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
 	begun := time.Now()
-	r, err := Start(ctx, Options{Dir: t.TempDir(), Seed: 1, Log: log, After: 72 * time.Hour})
+	r, err := Start(ctx, Options{Dir: t.TempDir(), Seed: 1, Log: log, After: 24 * time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestDemo(t *testing.T) {
 	if r.pace.hurried > 0 {
 		t.Errorf("the world did not wait for %d looks to their end", r.pace.hurried)
 	}
-	if err != nil || o.Act.IsZero() || o.Honest > 0 || o.Drawn() > 0.05 {
+	if err != nil || o.Act.IsZero() || o.Honest > 0 || o.Drawn() > 0.25 {
 		t.Errorf("error %v\n%.6000s", err, text)
 	}
 }
