@@ -393,6 +393,7 @@ func TestStandby(t *testing.T) {
 	f.begin("detector1")
 	p.cat = openCatalog(t, f.database)
 	p.feed.next()
+	time.Sleep(time.Second) // a state is kept with the next batch after save_every
 	p.feed.next()
 	p.parts["detector1"].until("the end of the stream's beginning", func() bool {
 		whole, err := s.Whole(t.Context())
