@@ -50,6 +50,7 @@ type Files struct {
 	mu      sync.Mutex
 	sum     file.Stats // of the readings that are over
 	now     file.Stats // of the one that goes on
+	told    [2]int64   // exchanges and rejected records that were told last: what a failed reading had read is read again, and counts do not go back
 	trouble error      // why the last one failed
 }
 
@@ -129,9 +130,10 @@ func (f *Files) Collect(ch chan<- prometheus.Metric) {
 		healthy = 0
 	}
 	one("healthy", "1 while the files that are followed can be read.", prometheus.GaugeValue, healthy)
-	one("exchanges_total", "Exchanges read from files.", prometheus.CounterValue, float64(f.sum.Exchanges+f.now.Exchanges))
+	f.told = [2]int64{max(f.told[0], f.sum.Exchanges+f.now.Exchanges), max(f.told[1], f.sum.Rejected+f.now.Rejected)}
+	one("exchanges_total", "Exchanges read from files.", prometheus.CounterValue, float64(f.told[0]))
 	one("accounts_total", "Account records read from files.", prometheus.CounterValue, float64(f.sum.Accounts))
-	one("rejected_total", "Records of files that were skipped, duplicates among them.", prometheus.CounterValue, float64(f.sum.Rejected+f.now.Rejected))
+	one("rejected_total", "Records of files that were skipped, duplicates among them.", prometheus.CounterValue, float64(f.told[1]))
 }
 
 // reader is an app.Sink. It belongs to the goroutine of Run.
