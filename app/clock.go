@@ -15,6 +15,9 @@ type Clock struct {
 	Waits  bool  `json:"waits"`  // something new has not been told yet
 }
 
+// NewClock returns one that has seen no exchange.
+func NewClock() Clock { return Clock{Now: unset} }
+
 const (
 	unset    = -1 << 63
 	oneDay   = int64(24 * time.Hour / time.Millisecond)
@@ -22,9 +25,9 @@ const (
 	moveBack = 1000 // exchanges in a row after which the clock is taken to have been wrong
 )
 
-// tick takes in an exchange's time. It returns whether campaigns are to be looked at before the exchange is taken in,
+// Tick takes in an exchange's time. It returns whether campaigns are to be looked at before the exchange is taken in,
 // as they stand at now, with the time between two looks given by every, and sets the clock on.
-func (c *Clock) tick(t, every int64) (look bool, now int64) {
+func (c *Clock) Tick(t, every int64) (look bool, now int64) {
 	now = c.Now
 	if now == unset {
 		c.Now, c.Next = t, t+every

@@ -39,7 +39,7 @@ func TestClock(t *testing.T) {
 		looks := 0
 		for _, h := range c.hours {
 			before := k.Now
-			look, now := k.tick(int64(h*3.6e6), 3.6e6)
+			look, now := k.Tick(int64(h*3.6e6), 3.6e6)
 			if look {
 				looks++
 			}

@@ -46,7 +46,7 @@ func NewDetector(opt DetectorOptions) *Detector {
 		opt:     opt,
 		index:   linkage.New(opt.linkage()),
 		tracker: campaign.New(opt.campaign()),
-		clock:   Clock{Now: unset},
+		clock:   NewClock(),
 		why:     map[*campaign.Group]string{},
 	}
 }
@@ -68,7 +68,7 @@ func (d *Detector) NameModel(h uint64, name string) { d.index.NameModel(h, name)
 // Observe takes in one exchange. It reports whether a caller has something new to act on: campaigns were looked at, or one that is
 // acted on has gained accounts, which is told at most once a minute.
 func (d *Detector) Observe(o *palladium.Observation) bool {
-	look, now := d.clock.tick(o.Time, d.opt.Every.Milliseconds())
+	look, now := d.clock.Tick(o.Time, d.opt.Every.Milliseconds())
 	if look {
 		d.examine(now)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/palladium-guard/palladium"
+	"github.com/palladium-guard/palladium/app"
 	"github.com/palladium-guard/palladium/app/live"
 	"github.com/palladium-guard/palladium/app/serve"
 	"github.com/palladium-guard/palladium/world"
@@ -86,7 +87,7 @@ type Running struct {
 
 // Start starts the model, the system and the world; Play plays it. Close ends all of it.
 func Start(ctx context.Context, o Options) (_ *Running, err error) {
-	r := &Running{o: o, pace: new(pace), hit: map[string]bool{}, secrets: map[string]string{}, ended: make(chan error, 1)}
+	r := &Running{o: o, pace: &pace{clock: app.NewClock()}, hit: map[string]bool{}, secrets: map[string]string{}, ended: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Close())

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/palladium-guard/palladium/app"
 	"github.com/palladium-guard/palladium/world/drive"
 )
 
@@ -16,7 +17,7 @@ type pace struct {
 	player *drive.Player
 
 	mu      sync.Mutex // guards what follows
-	next    time.Time  // of the world, when the next look begins; zero before the first exchange
+	clock   app.Clock  // as the detector's, so that it is known which exchange begins a look
 	begun   bool       // the exchange that begins a look, or the first of all, was sent last
 	look    bool       // the former
 	seen    int64      // observations that the gateway has made
@@ -39,17 +40,11 @@ const (
 
 // wait is called before the exchange of the given time is sent.
 func (p *pace) wait(ctx context.Context, at time.Time) {
-	at = at.Truncate(time.Millisecond) // as observations are
 	p.mu.Lock()
 	begun, look := p.begun, p.look
-	p.begun, p.look = p.next.IsZero(), false
-	if p.begun {
-		p.next = at.Add(lookEvery)
-	} else if !at.Before(p.next) { // as the detector's clock does
-		p.begun, p.look = true, true
-		p.next = p.next.Add((at.Sub(p.next) + lookEvery) / lookEvery * lookEvery)
-	}
-	begins := p.look
+	first := p.clock == app.NewClock()
+	begins, _ := p.clock.Tick(at.UnixMilli(), lookEvery.Milliseconds())
+	p.begun, p.look = first || begins, begins
 	stands := at.Before(p.calm) && !at.Before(p.moment)
 	if begins || stands {
 		p.moment = at.Add(between)
