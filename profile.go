@@ -127,6 +127,7 @@ type Profile struct {
 	Probes               uint32
 	Slot                 uint32             // number of the newest load slot: Unix ms / SlotMillis
 	Loads                [SlotCount]uint16  // exchanges per slot; slot s stands at s mod SlotCount
+	Drawn                [SlotCount]uint32  // output tokens per slot, in the same places; saturates
 	Hours                [24]uint16         // exchanges per hour of the day, UTC
 	Gaps                 [16]uint16         // gaps between exchanges, bins of factor 4 from 1 s/4
 	Cues                 [9]uint16          // exchanges with each cue class

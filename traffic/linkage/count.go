@@ -17,7 +17,7 @@ func count(p *palladium.Profile, o *palladium.Observation) {
 	}
 	p.First, p.Last = min(p.First, o.Time), max(p.Last, o.Time)
 	p.Exchanges++
-	load(p, o.Time)
+	load(p, o.Time, o.Usage.Output)
 	bump16(&p.Hours[uint64(o.Time/3600000)%24])
 	bump16(&p.Lengths[min(bits.Len32(o.Words), len(p.Lengths)-1)])
 	p.Words += uint64(o.Words)
@@ -50,21 +50,24 @@ func count(p *palladium.Profile, o *palladium.Observation) {
 	}
 }
 
-// load counts the exchange in its 6-hour slot and clears the slots that were skipped.
-func load(p *palladium.Profile, t int64) {
+// load counts the exchange and the output tokens that it drew in its 6-hour slot and clears the slots that were skipped.
+func load(p *palladium.Profile, t, output int64) {
 	s := uint32(t / palladium.SlotMillis)
 	if s > p.Slot {
 		if s-p.Slot >= palladium.SlotCount {
 			clear(p.Loads[:])
+			clear(p.Drawn[:])
 		} else {
 			for i := p.Slot + 1; i <= s; i++ {
-				p.Loads[i%palladium.SlotCount] = 0
+				p.Loads[i%palladium.SlotCount], p.Drawn[i%palladium.SlotCount] = 0, 0
 			}
 		}
 		p.Slot = s
 	}
 	if p.Slot-s < palladium.SlotCount {
 		bump16(&p.Loads[s%palladium.SlotCount])
+		d := &p.Drawn[s%palladium.SlotCount]
+		*d = uint32(min(int64(*d)+max(output, 0), math.MaxUint32))
 	}
 }
 

@@ -29,11 +29,14 @@ func TestLoads(t *testing.T) {
 			if i == 0 {
 				p.Slot = uint32(s)
 			}
-			load(&p, slot(s))
+			load(&p, slot(s), s) // as many tokens as the slot's number
 		}
 		for s, n := range c.want {
 			if got := p.Loads[s%palladium.SlotCount]; got != n {
 				t.Errorf("%s: %d in slot %d, want %d", c.name, got, s, n)
+			}
+			if got := p.Drawn[s%palladium.SlotCount]; got != uint32(n)*uint32(s) {
+				t.Errorf("%s: %d tokens in slot %d, want %d", c.name, got, s, uint32(n)*uint32(s))
 			}
 		}
 	}

@@ -15,6 +15,9 @@ import (
 
 const hour = 3_600_000
 
+// containedFrom is the hour from which on nobody gets anything.
+const containedFrom = 96
+
 // traffic is eight days of honest people and of accounts that one operator runs, the first of which the operator of the
 // model vouches for. The time is that of the last exchange.
 func traffic(honest, run, vouched int, relation palladium.Relation) (*linkage.Index, int64) {
@@ -47,6 +50,9 @@ func traffic(honest, run, vouched int, relation palladium.Relation) (*linkage.In
 	send := func(id string, h int64, ip, net, topic uint64, shingles ...uint64) {
 		last = h*hour + int64(r.IntN(hour/2))
 		o := palladium.Observation{Account: id, Time: last, IP: ip, Net: net, Prompt: r.Uint64(), Words: 30, Turns: 1, Shingles: shingles}
+		if h < containedFrom {
+			o.Usage = palladium.Usage{Input: 10, Output: 100, Reasoning: 40}
+		}
 		for range 3 {
 			o.Shingles = append(o.Shingles, r.Uint64())
 		}
@@ -149,6 +155,28 @@ func TestWords(t *testing.T) {
 		if !strings.Contains(got.Detail.Calibration, c.calibration) {
 			t.Errorf("%s: calibration %q", c.name, got.Detail.Calibration)
 		}
+	}
+}
+
+// What a group drew stands where it drew it: nothing after it was contained, though it goes on asking.
+func TestTimelineShowsWhenItDrew(t *testing.T) {
+	x, now := traffic(160, 24, 0, "")
+	c := told(t, x, now)
+	var output, reasoning, after int64
+	for _, d := range c.Detail.Timeline {
+		if d.Start.UnixMilli() >= containedFrom*hour {
+			if after += d.Exchanges; d.Tokens.Output != 0 || d.Tokens.Reasoning != 0 {
+				t.Errorf("%d tokens after it was contained, at %s", d.Tokens.Output, d.Start)
+			}
+			continue
+		}
+		if d.Tokens.Output != 100*d.Exchanges {
+			t.Errorf("%d tokens in %d exchanges of 100", d.Tokens.Output, d.Exchanges)
+		}
+		output, reasoning = output+d.Tokens.Output, reasoning+d.Tokens.Reasoning
+	}
+	if output != c.Tokens.Output || after == 0 || reasoning < c.Tokens.Reasoning*9/10 || reasoning > c.Tokens.Reasoning {
+		t.Errorf("%d of %d tokens, %d of %d of reasoning, %d exchanges after", output, c.Tokens.Output, reasoning, c.Tokens.Reasoning, after)
 	}
 }
 

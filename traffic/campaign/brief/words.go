@@ -190,7 +190,8 @@ func (b *teller) models() []palladium.Share {
 }
 
 // timeline adds up the members' load slots. They reach back palladium.SlotCount slots from the newest: what was drawn
-// before is left out.
+// before is left out. Exchanges and output are what was counted in each; of an account's input each exchange has an equal part, and of its
+// reasoning each output token.
 func (b *teller) timeline() []palladium.Draw {
 	var newest uint32
 	oldest := uint32(math.MaxUint32)
@@ -215,8 +216,9 @@ func (b *teller) timeline() []palladium.Draw {
 			k := int64(p.Loads[s%palladium.SlotCount])
 			out[i].Exchanges += k
 			out[i].Tokens.Input += int64(p.Input) * k / n
-			out[i].Tokens.Output += int64(p.Output) * k / n
-			out[i].Tokens.Reasoning += int64(p.Reasoning) * k / n
+			drawn := int64(p.Drawn[s%palladium.SlotCount])
+			out[i].Tokens.Output += drawn
+			out[i].Tokens.Reasoning += int64(float64(p.Reasoning) * float64(drawn) / float64(max(p.Output, 1)))
 		}
 	}
 	return out
