@@ -211,7 +211,7 @@ func TestLive(t *testing.T) {
 			select {
 			case s := <-lines:
 				return s
-			case <-time.After(10 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("nothing came")
 				return ""
 			}

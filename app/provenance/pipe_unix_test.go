@@ -32,7 +32,7 @@ func TestPipes(t *testing.T) {
 		go func() { act(); close(done) }()
 		select {
 		case <-done:
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("%s: waits", what)
 		}
 	}

@@ -101,7 +101,7 @@ func run(t *testing.T, yaml string) *running {
 		r.stop()
 		select {
 		case <-r.ended:
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error("it does not end")
 		}
 	})

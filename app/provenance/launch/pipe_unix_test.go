@@ -29,7 +29,7 @@ func TestPipes(t *testing.T) {
 			if err == nil {
 				t.Errorf("%s was copied", name)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("%s: waits", name)
 		}
 	}

@@ -287,7 +287,7 @@ certificates:
 		t.Fatal(err)
 	}
 	foreign.write(t, path)
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		if _, err := k.Identify(batch); errors.Is(err, gateway.ErrCredential) {
 			break
 		} else if time.Now().After(end) {

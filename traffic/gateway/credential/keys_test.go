@@ -256,7 +256,7 @@ func TestRevocationReaches(t *testing.T) {
 		t.Errorf("a revocation took %s, more than 100 ms", slowest)
 	}
 	_, s := create(t, cli, Grant{Account: "new"})
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		if _, err := gate.Find(s.Reveal(), noon()); err == nil {
 			break
 		} else if time.Now().After(end) {

@@ -40,7 +40,7 @@ func TestMeasures(t *testing.T) {
 	defer o.Close()
 	o.Take(finished(chat))
 	o.Take(finished("{"))
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		if measured, dropped := o.Counts(); measured == 1 && dropped == 1 {
 			break
 		} else if time.Now().After(end) {

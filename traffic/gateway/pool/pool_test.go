@@ -131,7 +131,7 @@ func TestWatch(t *testing.T) {
 	go func() { p.All()[0].watch(ctx, slog.New(slog.NewTextHandler(&log, nil))); close(done) }()
 	well := func(want bool) {
 		t.Helper()
-		for end := time.Now().Add(10 * time.Second); p.All()[0].Well(time.Now().UnixNano()) != want; time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(time.Minute); p.All()[0].Well(time.Now().UnixNano()) != want; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("it is not seen whether it is well: wanted %v", want)
 			}
