@@ -93,7 +93,7 @@ type reading struct {
 	memory *Memory
 	in     batch.Reader
 	final  bool // the error ends the reading
-	behind bool // the leader is asked, since the copy that was lacks what it has
+	behind bool // the leader is asked, since the copy that was lacks what it has, or is silent
 }
 
 // stop makes err the end of the reading.
@@ -160,6 +160,7 @@ func (r *reading) next(ctx context.Context, str jetstream.Stream, messages *fetc
 			return m, nil
 		}
 		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			r.behind = errors.Is(err, fetch.ErrSilent)
 			return m, fmt.Errorf("read: %w", err)
 		}
 		info, err := str.Info(ctx)

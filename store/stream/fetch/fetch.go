@@ -143,7 +143,7 @@ func (p *pump) ask(ctx context.Context) error {
 		}
 		if err != nil {
 			if errors.Is(err, context.DeadlineExceeded) {
-				err = fmt.Errorf("no server has answered for %v", answer)
+				err = ErrSilent
 			}
 			return fmt.Errorf("fetch after %d: %w", p.next-1, err)
 		}
@@ -184,6 +184,9 @@ func (p *pump) take(ctx context.Context, m *nats.Msg) (end bool, err error) {
 	}
 	return p.single, nil
 }
+
+// ErrSilent says that the copy that was asked has not answered: its server may have stopped, and not be known for it yet.
+var ErrSilent = errors.New("no answer came in two seconds")
 
 // ErrNone says that the stream holds nothing at or after a place.
 var ErrNone = errors.New("the stream holds no more")
