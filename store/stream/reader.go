@@ -163,7 +163,9 @@ func (r *reading) next(ctx context.Context, str jetstream.Stream, messages *fetc
 			r.behind = errors.Is(err, fetch.ErrSilent)
 			return m, fmt.Errorf("read: %w", err)
 		}
-		info, err := str.Info(ctx)
+		ask, cancel := context.WithTimeout(ctx, quiet)
+		info, err := str.Info(ask)
+		cancel()
 		if err != nil {
 			continue // who reads needs no leader
 		}
