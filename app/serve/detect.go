@@ -18,6 +18,7 @@ import (
 	"github.com/palladium-guard/palladium/app/live"
 	"github.com/palladium-guard/palladium/app/telemetry"
 	"github.com/palladium-guard/palladium/store/catalog"
+	"github.com/palladium-guard/palladium/store/stream/aside"
 	"github.com/palladium-guard/palladium/store/stream/snapshot"
 )
 
@@ -129,6 +130,8 @@ func (h *house) lead(ctx context.Context, found <-chan *palladium.Report) error 
 	ctx, stop := context.WithCancel(fenced)
 	defer stop()
 	work.Go(func() { h.det.Share(ctx, source{h.stream}) })
+	js, name, _ := h.stream.Servers()
+	work.Go(func() { aside.Keep(ctx, js, h.file.Stream.Cluster.Node, name, h.log) })
 	return h.carryOut(ctx, found)
 }
 

@@ -220,8 +220,9 @@ type pair struct {
 	cat   *catalog.Store
 	feed  *feed
 	none  *undisturbed
-	s     *stream.Stream // the one that they read
-	took  []time.Duration
+	s     *stream.Stream  // the one that they read
+	took  []time.Duration // from the death of one to when the other decides
+	on    []time.Duration // and to when it has taken in what came after
 }
 
 func (p *pair) leads(name string) bool {
@@ -276,11 +277,45 @@ func (p *pair) caughtUp(name string) {
 	})
 }
 
+// whole waits until a cluster is whole again, and led by other nodes than the one that decides.
+func (p *pair) whole(one string) {
+	p.t.Helper()
+	js, _, _ := p.s.Servers()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		why := ""
+		all := js.ListStreams(p.t.Context())
+		for info := range all.Info() {
+			if info.Cluster == nil || len(info.Cluster.Replicas) == 0 {
+				continue // a server alone
+			}
+			if info.Cluster.Leader == "" || info.Cluster.Leader == one {
+				why = fmt.Sprintf("%s is led by %q", info.Config.Name, info.Cluster.Leader)
+			}
+			for _, r := range info.Cluster.Replicas {
+				if r.Offline || !r.Current {
+					why = fmt.Sprintf("%s at %s is behind", info.Config.Name, r.Name)
+				}
+			}
+		}
+		if why == "" && all.Err() == nil {
+			return
+		}
+		if time.Now().After(end) {
+			p.t.Fatalf("the cluster is not whole: %s %v", why, all.Err())
+		}
+	}
+}
+
 // kill kills the leader, waits for the other, and starts the killed one again.
 func (p *pair) kill(one string) (next string) {
 	p.t.Helper()
+	p.whole(one)
+	at := time.Now()
 	p.parts[one].kill()
 	next = p.over(one)
+	p.feed.next()
+	p.caughtUp(next)
+	p.on = append(p.on, time.Since(at))
 	p.parts[one].start()
 	p.parts[one].until("ready", p.parts[one].ready)
 	p.caughtUp(one)
@@ -291,6 +326,7 @@ func (p *pair) kill(one string) (next string) {
 func (p *pair) stop(one string) (next string) {
 	p.t.Helper()
 	was := p.parts[one]
+	p.whole(one)
 	if err := was.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		p.t.Fatal(err)
 	}
@@ -327,6 +363,28 @@ func (p *pair) agree() {
 	if !maps.Equal(got, want) || len(want) == 0 {
 		p.t.Errorf("campaigns:\n%v\nnot\n%v", got, want)
 	}
+	verdicts, acted, wrong := p.verdicts()
+	for end := time.Now().Add(20 * time.Second); wrong != "" && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		verdicts, acted, wrong = p.verdicts() // what was decided about a campaign that became another is withdrawn after the campaigns are written
+	}
+	if wrong != "" {
+		p.t.Error(wrong)
+	}
+	slices.Sort(p.took)
+	slices.Sort(p.on)
+	if acted == 0 {
+		p.t.Error("the world has no campaign to act on")
+	}
+	p.t.Logf("%d campaigns, %d accounts acted on, %d verdicts in force; %d takeovers: %s", len(want), acted, verdicts, len(p.took), span(p.took))
+	p.t.Logf("what came after was taken in: %s", span(p.on))
+	if most := p.took[len(p.took)-1]; most > 10*time.Second {
+		p.t.Errorf("a takeover took %v", most)
+	}
+}
+
+// verdicts says how many verdicts are in force, on how many accounts one is to be, and what is wrong with them.
+func (p *pair) verdicts() (n, acted int, wrong string) {
+	p.t.Helper()
 	now := time.Now()
 	verdicts, _, err := p.cat.ListVerdicts(p.t.Context(), catalog.VerdictQuery{InForce: &now, Page: catalog.Page{Limit: 1000}})
 	if err != nil {
@@ -337,31 +395,28 @@ func (p *pair) agree() {
 		holds[v.Account+" "+string(v.Measure)]++
 	}
 	r := p.none.det.Latest()
-	acted := 0
 	for i := range r.Campaigns {
 		for _, m := range r.Campaigns[i].Accounts {
 			if s := r.Campaigns[i].Stage; s == palladium.StageAct || s == palladium.StageReview {
 				acted++
-				if holds[m.ID+" budget"] != 1 {
-					p.t.Errorf("%d budgets on account %s", holds[m.ID+" budget"], m.ID)
+				if n := holds[m.ID+" budget"]; n != 1 {
+					wrong = fmt.Sprintf("%d budgets on account %s", n, m.ID)
 				}
 			}
 		}
 	}
 	for what, n := range holds {
 		if n != 1 {
-			p.t.Errorf("%d times %s", n, what)
+			wrong = fmt.Sprintf("%d times %s", n, what)
 		}
 	}
-	slices.Sort(p.took)
-	if acted == 0 {
-		p.t.Error("the world has no campaign to act on")
-	}
-	p.t.Logf("%d campaigns, %d accounts acted on, %d verdicts in force; %d takeovers: %v to %v, median %v", len(want), acted, len(verdicts), len(p.took),
-		p.took[0].Round(10*time.Millisecond), p.took[len(p.took)-1].Round(10*time.Millisecond), p.took[len(p.took)/2].Round(10*time.Millisecond))
-	if most := p.took[len(p.took)-1]; most > 10*time.Second {
-		p.t.Errorf("a takeover took %v", most)
-	}
+	return len(verdicts), acted, wrong
+}
+
+// span says what lies in sorted times.
+func span(d []time.Duration) string {
+	const to = 10 * time.Millisecond
+	return fmt.Sprintf("%v to %v, median %v", d[0].Round(to), d[len(d)-1].Round(to), d[len(d)/2].Round(to))
 }
 
 func openCatalog(t *testing.T, url string) *catalog.Store {
@@ -389,7 +444,7 @@ func TestStandby(t *testing.T) {
 	}
 	defer s.Close()
 	none := newUndisturbed(t)
-	p := &pair{t: t, parts: f.parts, none: none, s: s, feed: newFeed(t, kills+4, s.Publisher("test"), none.s.Publisher("test"))}
+	p := &pair{t: t, parts: f.parts, none: none, s: s, feed: newFeed(t, 2*kills+4, s.Publisher("test"), none.s.Publisher("test"))}
 	f.begin("detector1")
 	p.cat = openCatalog(t, f.database)
 	p.feed.next()
@@ -450,7 +505,7 @@ func TestStandbyInCluster(t *testing.T) {
 		p.until("ready", p.ready)
 	}
 	none := newUndisturbed(t)
-	p := &pair{t: t, parts: f.parts, none: none, s: s, feed: newFeed(t, kills+3, s.Publisher("test"), none.s.Publisher("test")), cat: openCatalog(t, f.database)}
+	p := &pair{t: t, parts: f.parts, none: none, s: s, feed: newFeed(t, 2*kills+3, s.Publisher("test"), none.s.Publisher("test")), cat: openCatalog(t, f.database)}
 	p.feed.next()
 	one := p.leader("detector1", "detector2")
 	for range kills {

@@ -91,7 +91,9 @@ func (l *leasing) contend(ctx context.Context) (held bool, err error) {
 		return false, err
 	}
 	defer func() { l.stream.lose(leases, err) }()
-	e, err := kv.Get(ctx, l.key)
+	soon, stop := context.WithTimeout(ctx, l.ttl/4) // any copy answers, and another is asked where one does not
+	defer stop()
+	e, err := kv.Get(soon, l.key)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return l.claim(ctx, kv, 0)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/store/stream/batch"
+	"github.com/palladium-guard/palladium/store/stream/fetch"
 )
 
 // Position is the place of a batch in the stream: that of the last one taken in. Zero stands for none.
@@ -92,6 +93,7 @@ type reading struct {
 	memory *Memory
 	in     batch.Reader
 	final  bool // the error ends the reading
+	behind bool // the leader is asked, since the copy that was lacks what it has, or is silent
 }
 
 // stop makes err the end of the reading.
@@ -119,64 +121,55 @@ func (r *reading) run(ctx context.Context) error {
 	if err := r.check(ctx, str); err != nil {
 		return err
 	}
-	from := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy, MaxResetAttempts: 5}
-	if r.at > 0 {
-		from.DeliverPolicy, from.OptStartSeq = jetstream.DeliverByStartSequencePolicy, uint64(r.at)+1
-	}
-	consumer, err := str.OrderedConsumer(ctx, from)
+	messages, err := fetch.Open(ctx, s.js, s.streamName(), uint64(r.at))
 	if err != nil {
 		return fmt.Errorf("begin to read: %w", err)
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(512), jetstream.PullHeartbeat(heartbeat))
-	if err != nil {
-		return fmt.Errorf("begin to read: %w", err)
-	}
-	defer messages.Stop()
+	defer messages.Close()
 	for {
 		m, err := r.next(ctx, str, messages)
 		if err != nil {
 			return err
 		}
-		place, err := m.Metadata()
-		if err != nil {
-			return fmt.Errorf("read: %w", err)
-		}
 		if t, ok := r.to.(Timed); ok {
-			t.Stored(place.Timestamp, place.NumPending)
+			t.Stored(m.Time, m.Waiting)
 		}
-		if err := r.take(ctx, str, Position(place.Sequence.Stream), m.Data()); err != nil {
+		if err := r.take(ctx, str, Position(m.Sequence), m.Data); err != nil {
 			return err
 		}
 	}
 }
 
-// A server that has nothing to hand out says so each heartbeat; after two without, the consumer is made anew. A consumer
-// that stays silent for longer than quiet is held against the stream's own word: after an election a server may go on
-// with heartbeats for one that it no longer feeds.
-const (
-	heartbeat = 2 * time.Second
-	quiet     = 6 * time.Second
-)
+// quiet is for how long nothing may come before it is held against what the stream's leader says: the copy that answers may have
+// fallen behind.
+const quiet = 3 * time.Second
 
 // next waits for the next message.
-func (r *reading) next(ctx context.Context, str jetstream.Stream, messages jetstream.MessagesContext) (jetstream.Msg, error) {
+func (r *reading) next(ctx context.Context, str jetstream.Stream, messages *fetch.Reader) (fetch.Message, error) {
 	for {
+		if r.behind {
+			m, err := fetch.Leader(ctx, r.stream.js, r.stream.streamName(), uint64(r.at)+1)
+			if r.behind = !errors.Is(err, fetch.ErrNone); r.behind {
+				return m, err
+			}
+		}
 		wait, cancel := context.WithTimeout(ctx, quiet)
-		m, err := messages.Next(jetstream.NextContext(wait))
+		m, err := messages.Next(wait)
 		cancel()
 		if err == nil {
 			return m, nil
 		}
 		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
-			return nil, fmt.Errorf("read: %w", err)
+			r.behind = errors.Is(err, fetch.ErrSilent)
+			return m, fmt.Errorf("read: %w", err)
 		}
-		info, err := str.Info(ctx)
+		ask, cancel := context.WithTimeout(ctx, quiet)
+		info, err := str.Info(ask)
+		cancel()
 		if err != nil {
-			return nil, fmt.Errorf("look at the stream: %w", err)
+			continue // who reads needs no leader
 		}
-		if last := Position(info.State.LastSeq); last > r.at && info.State.Msgs > 0 {
-			return nil, fmt.Errorf("read: nothing came for %v after %d, and the stream goes to %d", quiet, r.at, last)
-		}
+		r.behind = Position(info.State.LastSeq) > r.at && info.State.Msgs > 0
 	}
 }
 
@@ -232,7 +225,13 @@ func (r *reading) take(ctx context.Context, str jetstream.Stream, at Position, d
 		if first := Position(info.State.FirstSeq); first > r.at+1 {
 			return r.stop(fmt.Errorf("%w: the first is %d, after %d was asked for", ErrGap, first, r.at))
 		}
-		// What is missing within was deleted by hand; nothing is lost by trimming.
+		// What is missing within was deleted by hand, unless the leader has it.
+		if m, err := fetch.Leader(ctx, r.stream.js, r.stream.streamName(), uint64(r.at)+1); err != nil {
+			return err
+		} else if Position(m.Sequence) < at {
+			r.behind = true
+			return fmt.Errorf("read: the copy that was asked lacks %d, and the leader has it", m.Sequence)
+		}
 	}
 	h, err := r.in.Head(data)
 	switch {
