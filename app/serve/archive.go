@@ -39,7 +39,7 @@ func (h *house) startArchive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h.launch(ctx, "archive", archiver{archiving.NewFollower(a, h.key, h.log), h})
+	h.launch(ctx, "archive", archiver{archiving.NewFollower(a, h.key, h.clock.Now, h.log), h})
 	h.log.Info("observations are archived", "place", a)
 	return nil
 }

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -31,7 +32,8 @@ func (h *house) parts() []gateway.Part {
 	defer cancel()
 	if h.cat != nil {
 		ok, says := h.cat.Health(ctx)
-		out = append(out, gateway.Part{Name: "catalog", OK: ok, Says: says})
+		right, shows := h.clock.Health()
+		out = append(out, gateway.Part{Name: "catalog", OK: ok, Says: says}, gateway.Part{Name: "clock", OK: right, Says: shows})
 	}
 	if h.ledger != nil {
 		out = append(out, h.ledger.part())
@@ -132,10 +134,7 @@ func campaignsAt(r *palladium.Report, stage palladium.Stage) (n int) {
 
 // startAdmin serves health, metrics and profiles where no gateway does.
 func (h *house) startAdmin(ctx context.Context) error {
-	at := h.o.Admin
-	if at == "" {
-		at = h.file.Gateway.Admin.Listen
-	}
+	at := cmp.Or(h.o.Admin, h.file.Gateway.Admin.Listen)
 	if at == "" {
 		return nil
 	}
