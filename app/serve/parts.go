@@ -111,6 +111,7 @@ func (h *house) metrics() []prometheus.Collector {
 	if h.board != nil {
 		out = append(out,
 			gauge("verdicts_version", "Version of the table of verdicts that was published last.", func() float64 { v, _ := h.board.Published(); return float64(v) }),
+			gauge("clock_ahead_seconds", "Time by which the machine's clock has jumped ahead and is not believed yet; 0 while it is believed.", func() float64 { return h.clock.Ahead().Seconds() }),
 			gauge("verdicts_publish_seconds", "Time that publishing the last table of verdicts took.", func() float64 { _, t := h.board.Published(); return t.Seconds() }),
 		)
 	}

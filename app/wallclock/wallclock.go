@@ -66,6 +66,14 @@ func (c *Clock) Health() (ok bool, says string) {
 		"set the clock right; if it is right now, start this process again", c.ahead.Round(time.Second), now.UTC().Format(time.RFC3339), left.Round(time.Second))
 }
 
+// Ahead returns by how much the machine's clock is ahead of the time that is believed; 0 while it is believed.
+func (c *Clock) Ahead() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.look()
+	return c.ahead
+}
+
 // look returns the time that is believed, and how long the clock has to stand by a jump still.
 func (c *Clock) look() (now time.Time, left time.Duration) {
 	wall, passed := c.read()

@@ -46,6 +46,9 @@ func TestJump(t *testing.T) {
 					if got := c.Now().Sub(begin); got != s.believed {
 						t.Errorf("step %d: it is believed that %v have passed, not %v", i, got, s.believed)
 					}
+					if a := c.Ahead(); s.ok != (a == 0) || a != 0 && a != wall.Sub(begin)-s.believed {
+						t.Errorf("step %d: it is ahead by %v", i, a)
+					}
 					if ok, says := c.Health(); ok != s.ok || ok == strings.Contains(says, "start this process again") {
 						t.Errorf("step %d: health is %v: %s", i, ok, says)
 					}
