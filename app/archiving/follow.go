@@ -38,6 +38,7 @@ type Source interface {
 type Follower struct {
 	archive *archive.Archive
 	key     [32]byte
+	now     func() time.Time
 	log     *slog.Logger
 
 	writer  atomic.Pointer[archive.Writer] // nil while another process writes, or none
@@ -50,13 +51,13 @@ type Follower struct {
 	writtenDesc, twiceDesc, gapsDesc, durableDesc, healthyDesc *prometheus.Desc
 }
 
-// NewFollower returns one that does nothing until Run. key is the measuring key of what comes.
-func NewFollower(a *archive.Archive, key [32]byte, log *slog.Logger) *Follower {
+// NewFollower returns one that does nothing until Run. key is the measuring key of what comes; what retention is over for ends by now.
+func NewFollower(a *archive.Archive, key [32]byte, now func() time.Time, log *slog.Logger) *Follower {
 	desc := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc("palladium_archive_"+name, help, nil, nil)
 	}
 	return &Follower{
-		archive: a, key: key, log: log,
+		archive: a, key: key, now: now, log: log,
 		writtenDesc: desc("observations_total", "Observations that were given to the archive's writer since the start."),
 		twiceDesc:   desc("duplicates_total", "Observations that the archive left out since it holds them."),
 		gapsDesc:    desc("gaps_total", "Times that the stream no longer held what was to be written next: some observations are not in the archive."),
@@ -111,7 +112,7 @@ func (f *Follower) run(ctx context.Context, from Source) (err error) {
 	f.writer.Store(w)
 	side, stop := context.WithCancel(ctx)
 	done := make(chan struct{}, 2)
-	go func() { f.archive.Run(side); done <- struct{}{} }()
+	go func() { f.archive.Run(side, f.now); done <- struct{}{} }()
 	go func() { f.releaseAll(side, from, w); done <- struct{}{} }()
 	defer func() { stop(); <-done; <-done }()
 	return k.read(ctx, from, stream.Position(w.Durable()))

@@ -66,7 +66,7 @@ func follow(ctx context.Context, s *stream.Stream, dir string, end uint64) error
 	if err != nil {
 		return err
 	}
-	f := NewFollower(a, key(), slog.New(slog.DiscardHandler))
+	f := NewFollower(a, key(), time.Now, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	done := make(chan error, 1)

@@ -72,7 +72,7 @@ type BoardOptions struct {
 	Catalog *catalog.Store
 	Ledger  Ledger // nil: NoLedger
 	Policy  *sanction.Policy
-	Now     func() time.Time // nil: time.Now
+	Now     func() time.Time // by which all is decided and ends, for good: must not follow a clock that jumps ahead; nil: time.Now
 	Log     *slog.Logger
 }
 

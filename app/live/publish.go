@@ -51,9 +51,7 @@ func (b *Board) Publish(ctx context.Context, to Tables, older func(error) bool) 
 		case <-changed:
 		case <-retry.C:
 		case <-expire.C:
-			if _, err := b.cat.Expire(ctx, b.now().UTC()); err != nil && ctx.Err() == nil {
-				b.log.Error("what has expired cannot be written down; gateways hold to the times all the same", "error", err)
-			}
+			b.expire(ctx)
 			if v, err := to.TableVersion(ctx, VerdictTable); err == nil && v < b.published.Load() {
 				b.published.Store(0) // the stream has lost it
 			}
@@ -66,6 +64,13 @@ func (b *Board) Publish(ctx context.Context, to Tables, older func(error) bool) 
 			b.log.Error("verdicts cannot be published; gateways keep the ones before, which expire by themselves", "error", err)
 			retry.Reset(retryEvery)
 		}
+	}
+}
+
+// expire writes down what has ended. Nothing undoes that, so the board's clock must be one that is believed.
+func (b *Board) expire(ctx context.Context) {
+	if _, err := b.cat.Expire(ctx, b.now().UTC()); err != nil && ctx.Err() == nil {
+		b.log.Error("what has expired cannot be written down; gateways hold to the times all the same", "error", err)
 	}
 }
 

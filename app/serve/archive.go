@@ -19,11 +19,9 @@ func fillArchive(f *config.File, state string) {
 	if f.Archive.Off || f.Archive.Dir != "" || f.Archive.S3.Bucket != "" {
 		return
 	}
-	if f.Stream.URL != "" || f.Stream.Cluster.Name != "" {
-		f.Archive.Off = true
-		return
+	if f.Archive.Off = f.Stream.URL != "" || f.Stream.Cluster.Name != ""; !f.Archive.Off {
+		f.Archive.Dir = filepath.Join(state, "archive")
 	}
-	f.Archive.Dir = filepath.Join(state, "archive")
 }
 
 // startArchive writes what comes through the stream to the archive, in one process at a time.
@@ -39,7 +37,7 @@ func (h *house) startArchive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h.launch(ctx, "archive", archiver{archiving.NewFollower(a, h.key, h.log), h})
+	h.launch(ctx, "archive", archiver{archiving.NewFollower(a, h.key, h.clock.Now, h.log), h})
 	h.log.Info("observations are archived", "place", a)
 	return nil
 }

@@ -53,13 +53,12 @@ func (h *house) detect(ctx context.Context) error {
 	if h.o.Traces != nil {
 		opt.Looked = h.looked
 	}
+	var err error
 	if h.file.Detector.Policy != "" {
-		var err error
 		if opt.Policy, err = os.ReadFile(h.file.Detector.Policy); err != nil {
 			return fmt.Errorf("read the judge's policy: %w", err)
 		}
 	}
-	var err error
 	if h.det, err = live.Open(opt); err != nil {
 		return err
 	}
@@ -130,8 +129,7 @@ func (h *house) lead(ctx context.Context, found <-chan *palladium.Report) error 
 	ctx, stop := context.WithCancel(fenced)
 	defer stop()
 	work.Go(func() { h.det.Share(ctx, source{h.stream}) })
-	js, name, _ := h.stream.Servers()
-	work.Go(func() { aside.Keep(ctx, js, h.file.Stream.Cluster.Node, name, h.log) })
+	work.Go(func() { aside.Keep(ctx, h.stream, h.file.Stream.Cluster.Node, h.log) })
 	return h.carryOut(ctx, found)
 }
 

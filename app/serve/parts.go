@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -31,7 +32,8 @@ func (h *house) parts() []gateway.Part {
 	defer cancel()
 	if h.cat != nil {
 		ok, says := h.cat.Health(ctx)
-		out = append(out, gateway.Part{Name: "catalog", OK: ok, Says: says})
+		right, shows := h.clock.Health()
+		out = append(out, gateway.Part{Name: "catalog", OK: ok, Says: says}, gateway.Part{Name: "clock", OK: right, Says: shows})
 	}
 	if h.ledger != nil {
 		out = append(out, h.ledger.part())
@@ -109,6 +111,7 @@ func (h *house) metrics() []prometheus.Collector {
 	if h.board != nil {
 		out = append(out,
 			gauge("verdicts_version", "Version of the table of verdicts that was published last.", func() float64 { v, _ := h.board.Published(); return float64(v) }),
+			gauge("clock_ahead_seconds", "Time by which the machine's clock has jumped ahead and is not believed yet; 0 while it is believed.", func() float64 { return h.clock.Ahead().Seconds() }),
 			gauge("verdicts_publish_seconds", "Time that publishing the last table of verdicts took.", func() float64 { _, t := h.board.Published(); return t.Seconds() }),
 		)
 	}
@@ -132,10 +135,7 @@ func campaignsAt(r *palladium.Report, stage palladium.Stage) (n int) {
 
 // startAdmin serves health, metrics and profiles where no gateway does.
 func (h *house) startAdmin(ctx context.Context) error {
-	at := h.o.Admin
-	if at == "" {
-		at = h.file.Gateway.Admin.Listen
-	}
+	at := cmp.Or(h.o.Admin, h.file.Gateway.Admin.Listen)
 	if at == "" {
 		return nil
 	}

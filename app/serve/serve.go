@@ -26,6 +26,7 @@ import (
 	"github.com/palladium-guard/palladium/app/live"
 	"github.com/palladium-guard/palladium/app/serving"
 	"github.com/palladium-guard/palladium/app/telemetry"
+	"github.com/palladium-guard/palladium/app/wallclock"
 	"github.com/palladium-guard/palladium/config"
 	"github.com/palladium-guard/palladium/notify"
 	"github.com/palladium-guard/palladium/store/catalog"
@@ -112,6 +113,7 @@ type house struct {
 	stream  *stream.Stream
 	cat     *catalog.Store
 	board   *live.Board
+	clock   *wallclock.Clock // nil where there is no catalog
 	det     *live.Detector
 	figures []prometheus.Collector // of the operator's API
 	judging string                 // id of the stored policy that the detector judges by
@@ -309,7 +311,8 @@ func (h *house) open(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		opt := live.BoardOptions{Catalog: h.cat, Policy: policy, Log: h.log}
+		h.clock = wallclock.New(wallclock.System(), h.log)
+		opt := live.BoardOptions{Catalog: h.cat, Policy: policy, Now: h.clock.Now, Log: h.log}
 		if h.ledger != nil {
 			opt.Ledger = h.ledger
 		}

@@ -79,7 +79,8 @@ api: {off: true}
 			return true
 		})
 		status, body := p.ask("/readyz?verbose")
-		if _, health := p.ask("/healthz"); status != http.StatusOK || !strings.Contains(health, `"degraded"`) || !strings.Contains(body, "update this process") {
+		if _, health := p.ask("/healthz"); status != http.StatusOK || !strings.Contains(health, `"degraded"`) || !strings.Contains(body, "update this process") ||
+			!strings.Contains(body, "has not jumped") {
 			t.Errorf("round %d: ready is %d: %s\n%s", round, status, body, health)
 		}
 		if said := p.said(); strings.Count(said, "a batch cannot be read and is passed over") != 2*(round+1) || strings.Contains(said, "ended:") {

@@ -21,13 +21,13 @@ const (
 	smallGroup = groupRows / 2    // rows; smaller groups are encoded anew, together, larger ones are copied as they are
 )
 
-// Run merges files and removes what is over, at once and then as often as the section says, until ctx ends. What goes wrong is logged
-// and tried again the next time.
-func (a *Archive) Run(ctx context.Context) {
+// Run merges files and removes what is over by the clock, at once and then as often as the section says, until ctx ends. What goes wrong is
+// logged and tried again the next time.
+func (a *Archive) Run(ctx context.Context, clock func() time.Time) {
 	tick := time.NewTicker(a.config.Compact)
 	defer tick.Stop()
 	for {
-		now := time.Now()
+		now := clock()
 		if err := errors.Join(a.Compact(ctx, now), a.Expire(ctx, now)); err != nil && ctx.Err() == nil {
 			a.log.Error("the archive could not be tidied; trying again", "in", a.config.Compact, "error", err)
 		}

@@ -180,7 +180,7 @@ func child(where, addr string) error {
 	if err != nil {
 		return err
 	}
-	go a.Run(ctx)
+	go a.Run(ctx, time.Now)
 	s := made{step: 2_000}
 	for i := w.Durable() + 1; i <= killMessages; i++ {
 		s.deliver(i, w)

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -256,6 +257,39 @@ func TestExpireAccounts(t *testing.T) {
 	if got := described(); got != "" {
 		t.Errorf("left: %s", got)
 	}
+}
+
+// What retention is over for goes by the clock that Run is given.
+func TestRunClock(t *testing.T) {
+	a := open(t, place.Folder(t.TempDir()), Config{Compact: 5 * time.Millisecond})
+	if err := feed(t.Context(), a, made{step: 20_000}, 50, 10); err != nil {
+		t.Fatal(err)
+	}
+	var days, rounds atomic.Int64
+	days.Store(20)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		a.Run(ctx, func() time.Time { rounds.Add(1); return time.UnixMilli(start).Add(time.Duration(days.Load()) * day) })
+		close(done)
+	}()
+	defer func() { cancel(); <-done }()
+	reach := func(what string, holds func() bool) {
+		t.Helper()
+		for end := time.Now().Add(time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal(what)
+			}
+		}
+	}
+	kept := func() int { return len(read(t, a, time.Time{}, time.Time{}).events) }
+	was := kept()
+	reach("it is not looked at", func() bool { return rounds.Load() > 3 })
+	if got := kept(); got != was || got == 0 {
+		t.Errorf("%d of %d are left", got, was)
+	}
+	days.Store(500)
+	reach("nothing is removed", func() bool { return kept() == 0 })
 }
 
 // A damaged file is an error that names it, and no panic, whatever is wrong with it.

@@ -17,12 +17,18 @@ import (
 // every is how often leaders are looked at. They change when a node comes or goes.
 const every = 5 * time.Second
 
-// Keep has other nodes lead the streams and buckets whose names begin with name and a dash, wherever this node leads one and a
-// follower is up to date, until ctx ends. An empty node stands for a process that is none: Keep returns at once.
-func Keep(ctx context.Context, js jetstream.JetStream, node, name string, log *slog.Logger) {
+// Servers are those that a stream is at, and the name of the installation there.
+type Servers interface {
+	Servers() (js jetstream.JetStream, name string, replicas int)
+}
+
+// Keep has other nodes lead the streams and buckets of the installation, wherever this node leads one and a follower is up to date,
+// until ctx ends. An empty node stands for a process that is none: Keep returns at once.
+func Keep(ctx context.Context, of Servers, node string, log *slog.Logger) {
 	if node == "" {
 		return
 	}
+	js, name, _ := of.Servers()
 	said := ""
 	for {
 		err := pass(ctx, js, node, name)

@@ -63,13 +63,12 @@ func TestKeep(t *testing.T) {
 		t.Cleanup(func() { _ = s.Close() })
 		streams = append(streams, s)
 	}
-	js, name, _ := streams[0].Servers()
+	js, _, _ := streams[0].Servers()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	for i, node := range nodes {
-		own, _, _ := streams[i].Servers()
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { aside.Keep(ctx, own, node, name, log); close(done) }()
+		go func() { aside.Keep(ctx, streams[i], node, log); close(done) }()
 		var last string
 		for end := time.Now().Add(2 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
 			led, err := leaders(t.Context(), js)
@@ -84,5 +83,5 @@ func TestKeep(t *testing.T) {
 		stop()
 		<-done
 	}
-	aside.Keep(t.Context(), js, "", name, log) // outside a cluster of these processes there is nothing to do
+	aside.Keep(t.Context(), streams[0], "", log) // outside a cluster of these processes there is nothing to do
 }
