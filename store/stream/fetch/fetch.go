@@ -142,7 +142,7 @@ func (p *pump) ask(ctx context.Context) error {
 			return ctx.Err()
 		}
 		if err != nil {
-			if errors.Is(err, context.DeadlineExceeded) {
+			if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) {
 				err = ErrSilent
 			}
 			return fmt.Errorf("fetch after %d: %w", p.next-1, err)
@@ -185,8 +185,9 @@ func (p *pump) take(ctx context.Context, m *nats.Msg) (end bool, err error) {
 	return p.single, nil
 }
 
-// ErrSilent says that the copy that was asked has not answered: its server may have stopped, and not be known for it yet.
-var ErrSilent = errors.New("no answer came in two seconds")
+// ErrSilent says that the copy that was asked has not answered in two seconds, since its server has stopped and is not known for it
+// yet, or that none answers.
+var ErrSilent = errors.New("no copy of the stream answers")
 
 // ErrNone says that the stream holds nothing at or after a place.
 var ErrNone = errors.New("the stream holds no more")
