@@ -108,7 +108,7 @@ faults: ## what docs/FAULTS.md tells of, done again: kills, full disks, partitio
 	LIVE_KILLS=50 $(GO) test ./app/live -run '^TestKill$$' -v -count=1
 	$(GO) test ./cmd/palladium ./store/catalog -run 'Killed|Stopped' -v -count=1
 	FLEET_DECISIONS=120 FLEET_TAKEOVERS=10 FLEET_KILLS=3 $(GO) test ./app/serve -run 'Fleet|Standby|Postgres' -v -count=1 -timeout 30m
-	$(GO) test ./app/serving ./app/serve ./store/archive ./store/journal ./traffic/budget -run 'Kill|Dying|Roles|Full|CapsHold|Cut|Damage|Mends|Failing|GoesOn' -v -count=1
+	$(GO) test ./app/serving ./app/serve ./store/archive ./store/journal ./traffic/budget ./proof/ledger/tlog -run 'Kill|Dying|Roles|Full|CapsHold|Cut|Damage|Mends|Failing|GoesOn' -v -count=1
 
 deploy-check: ## image file, compose file, unit, chart and alert rules by their linters; skips those that cannot be had
 	deploy/check

@@ -17,7 +17,7 @@ import (
 
 // writtenLedger is the log of what this process decides.
 type writtenLedger struct {
-	*tlog.Writer
+	*tlog.Steady
 	failed atomic.Pointer[error] // why the last statement was not taken; nil where it was
 }
 
@@ -39,16 +39,16 @@ func openLedger(ctx context.Context, c config.Ledger, log *slog.Logger) (*writte
 		}
 		log.Info("a ledger was made: keep a copy of its public key where this process cannot write", "dir", c.Dir, "public", public)
 	}
-	w, err := f.Open(ctx)
+	w, err := f.Steady(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open the ledger: %w", err)
 	}
-	return &writtenLedger{Writer: w}, nil
+	return &writtenLedger{Steady: w}, nil
 }
 
 // Append writes a statement down, and returns once it is durable and in the tree.
 func (l *writtenLedger) Append(ctx context.Context, kind string, statement []byte) (int64, error) {
-	r, err := l.Writer.Append(ctx, ledger.Statement{Type: kind, Body: statement})
+	r, err := l.Steady.Append(ctx, ledger.Statement{Type: kind, Body: statement})
 	if err != nil {
 		if ctx.Err() == nil {
 			l.failed.Store(&err)
@@ -62,7 +62,7 @@ func (l *writtenLedger) Append(ctx context.Context, kind string, statement []byt
 // part says how the ledger is: while it takes nothing, nothing is decided.
 func (l *writtenLedger) part() gateway.Part {
 	if err := l.failed.Load(); err != nil {
-		return gateway.Part{Name: "ledger", Says: fmt.Sprintf("it took no statement the last time, and what it does not take is not decided: make room, and start this process again: %v", *err)}
+		return gateway.Part{Name: "ledger", Says: fmt.Sprintf("it took no statement the last time, and what it does not take is not decided: make room, it goes on by itself with the next: %v", *err)}
 	}
 	return gateway.Part{Name: "ledger", OK: true}
 }

@@ -57,6 +57,9 @@ func (l *Log) write() {
 // refuse tells a batch, and all that come after it, that it is not acknowledged.
 func (l *Log) refuse(batch []*group, err error) {
 	l.fail(err)
+	if !errors.Is(err, ErrStopped) {
+		err = fmt.Errorf("%w: %w", ErrStopped, err)
+	}
 	for _, g := range batch {
 		g.answer <- answer{err: err}
 	}

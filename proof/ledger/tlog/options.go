@@ -17,8 +17,8 @@ var (
 	ErrBusy = errors.New("ledger is being written by another process")
 	// ErrClosed is returned by Append after Close.
 	ErrClosed = errors.New("ledger is closed")
-	// ErrStopped is wrapped by Append after a write has failed: the ledger must be opened anew.
-	ErrStopped = errors.New("ledger takes nothing more since a write has failed: mend the cause and open it again")
+	// ErrStopped is wrapped by Append when a write has failed, and after that: the ledger must be opened anew, as Steady does by itself.
+	ErrStopped = errors.New("ledger takes nothing since a write has failed: mend the cause and open it again")
 )
 
 // Options say how a log is written.
