@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -65,7 +66,7 @@ func conforms(t *testing.T, url string) {
 		test func(*testing.T, *catalog.Store)
 	}{
 		{"accounts", accounts}, {"campaigns", campaigns}, {"revisions", revisions}, {"transactions", transactions},
-		{"deliveries", deliveries}, {"writers", writers}, {"totals", totals}, {"concerns", concerns}, {"leaders", leaders},
+		{"deliveries", deliveries}, {"writers", writers}, {"totals", totals}, {"concerns", concerns}, {"leaders", leaders}, {"releases", releases},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, s) })
 	}
@@ -350,5 +351,56 @@ func leaders(t *testing.T, s *catalog.Store) {
 	}
 	for _, ctx := range []context.Context{second, other, ctx} {
 		check(t, put(ctx, "led-5"))
+	}
+}
+
+// Who was let go is whom a person released, and nobody else: not whom policy withdrew from, nor who waited, nor whom the undoing of
+// a person's whole decision leaves to what was before it.
+func releases(t *testing.T, s *catalog.Store) {
+	ctx := context.Background()
+	undone := at(6)
+	for id, whole := range map[string]*time.Time{"rel-policy": nil, "rel-person": nil, "rel-whole": &undone} {
+		_, err := s.PutDecision(ctx, catalog.Decision{ID: id, Measure: palladium.MeasureObserve, Reason: "r", By: "u", At: at(1), Expires: at(9), State: catalog.StateEnforced, UndoneAt: whole})
+		check(t, err)
+	}
+	var list []catalog.Verdict
+	want := map[string]time.Time{}
+	for i, c := range []struct {
+		decision, state, by string
+		automated           bool
+		hour                int
+		free                bool
+	}{
+		{"rel-policy", catalog.StateRevoked, "ana", true, 6, true},
+		{"rel-policy", catalog.StateRefused, "ana", true, 6, true},
+		{"rel-policy", catalog.StateRevoked, "policy:7", true, 6, false},
+		{"rel-policy", catalog.StateRevoked, "ana", true, 5, false}, // not after
+		{"rel-policy", catalog.StateExpired, "", true, 0, false},
+		{"rel-policy", catalog.StateEnforced, "", true, 0, false},
+		{"rel-person", catalog.StateRevoked, "ana", false, 7, true},
+		{"rel-person", catalog.StateRefused, "ana", false, 6, false},
+		{"rel-whole", catalog.StateRevoked, "ana", false, 6, false},
+		{"rel-whole", catalog.StateRevoked, "ana", false, 7, true}, // alone, at another time
+		{"rel-gone", catalog.StateRevoked, "ana", false, 6, true},
+	} {
+		v := catalog.Verdict{State: c.state, Decision: c.decision, Automated: c.automated, RevokedBy: c.by, Verdict: palladium.Verdict{
+			ID: fmt.Sprint("rel-", i), Account: fmt.Sprint("rel-", i), Measure: palladium.MeasureObserve, Reason: "r", Issued: at(1), Expires: at(9)}}
+		if c.hour > 0 {
+			when := at(c.hour)
+			v.RevokedAt = &when
+		}
+		if list = append(list, v); c.free {
+			want[v.Account] = at(c.hour)
+		}
+	}
+	twice := list[0]
+	later := at(8)
+	twice.ID, twice.RevokedAt, want[twice.Account] = "rel-twice", &later, later
+	_, err := s.PutVerdicts(ctx, append(list, twice))
+	check(t, err)
+	got, err := s.Released(ctx, at(5))
+	check(t, err)
+	if !maps.Equal(got, want) {
+		t.Errorf("let go are %v, wanted %v", got, want)
 	}
 }
