@@ -40,7 +40,7 @@ func Rooms() []Room {
 		{"store/stream/batch", Internal},                                                                                            // the encoding alone: pure, so that tools read it too
 		{"store/catalog/record", Internal},                                                                                          // the catalog's nouns, without its database: engines speak of them too
 		{"proof/ledger/tlog", Store},                                                                                                // puts on disk what its parent only reads: they share the form of the log
-		{"store", Store}, {"store/texts", Shelf}, {"store/links", Shelf}, {"store/figures", Shelf}, {"traffic/gateway/pool", Store}, // as a store is: I/O for one noun, below the door that uses it
+		{"store", Store}, {"store/texts", Shelf}, {"store/links", Shelf}, {"store/figures", Shelf}, {"store/retention", Shelf}, {"traffic/gateway/pool", Store}, // as a store is: I/O for one noun, below the door that uses it
 		{"traffic/gateway/header", Store}, // beside it: net/http's own type
 		{"config", Config}, {"app", App}, {"app/serve", System}, {"cmd", Cmd}, {"archtest", Outside},
 	}

@@ -129,6 +129,7 @@ func (h *house) lead(ctx context.Context, found <-chan *palladium.Report) error 
 	ctx, stop := context.WithCancel(fenced)
 	defer stop()
 	work.Go(func() { h.det.Share(ctx, source{h.stream}) })
+	work.Go(func() { h.board.Forget(ctx, h.file.Catalog.Keep) })
 	return h.carryOut(ctx, found)
 }
 

@@ -223,6 +223,7 @@ func Fill(f *config.File, state string) {
 	if f.Catalog.URL == "" {
 		f.Catalog.URL = "sqlite:" + filepath.Join(state, "catalog.db")
 	}
+	f.Catalog.Fill()
 	f.Taps.Fill()
 	f.Check.Fill()
 	fillArchive(f, state)

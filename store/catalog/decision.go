@@ -129,7 +129,7 @@ func (s *Store) VerdictsInForce(ctx context.Context, now time.Time) (out []palla
 	return out, version, err
 }
 
-// VerdictVersion gives the version alone. It rises in the same transaction as any change of verdicts.
+// VerdictVersion gives the version alone. It rises in the same transaction as any change of verdicts but Forget's.
 func (s *Store) VerdictVersion(ctx context.Context) (uint64, error) {
 	n, err := s.db.Number(ctx, "verdicts")
 	return uint64(n), err
