@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/palladium-guard/palladium/store"
 	"github.com/palladium-guard/palladium/store/pgtest"
+	"github.com/palladium-guard/palladium/store/retention"
 )
 
 // plan is how a database would carry out a query. PostgreSQL is told that reading a table whole is dear, since it would rather do
@@ -42,8 +44,8 @@ func plan(ctx context.Context, db *store.DB, query string, args ...any) (string,
 	return out.String(), err
 }
 
-// What is asked each minute reads its index, not all verdicts that there ever were.
-func TestReleasedByIndex(t *testing.T) {
+// What is asked each minute, and what is asked of each decision that ended, reads indexes, not all that there ever was.
+func TestByIndex(t *testing.T) {
 	urls := []string{"sqlite:" + filepath.Join(t.TempDir(), "c.db")}
 	server, err := pgtest.Launch("")
 	switch {
@@ -60,12 +62,22 @@ func TestReleasedByIndex(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := plan(t.Context(), s.db, released, int64(1_800_000_000_000))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !strings.Contains(got, "verdicts_by_release") || strings.Contains(got, "SCAN v\n") || strings.Contains(got, "Seq Scan on verdicts") {
-			t.Errorf("%s does it by\n%s", s.db.Form(), got)
+		at := int64(1_800_000_000_000)
+		for _, c := range []struct {
+			query, index string
+			args         []any
+		}{
+			{released, "verdicts_by_release", []any{at}},
+			{retention.Due, "decisions_by_end", []any{at, at, "d", 10}},
+			{retention.Over, "verdicts_by_decision", []any{"d", at, at, at, at, at, at, at, at}},
+		} {
+			got, err := plan(t.Context(), s.db, c.query, c.args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(got, c.index) || regexp.MustCompile(`(?m)SCAN (v|d|decisions|a|c)\b|Seq Scan`).MatchString(got) {
+				t.Errorf("%s: %.60s… is done by\n%s", s.db.Form(), c.query, got)
+			}
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
