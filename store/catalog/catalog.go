@@ -40,8 +40,10 @@ type Config struct {
 	Keep retention.Keep `yaml:"keep"`
 }
 
-// Fill puts the default where nothing was said.
-func (c *Config) Fill() { c.Keep = cmp.Or(c.Keep, retention.Default) }
+// Fill puts the defaults where nothing was said.
+func (c *Config) Fill() {
+	c.Connections, c.Keep = cmp.Or(c.Connections, 8), cmp.Or(c.Keep, retention.Default)
+}
 
 // Check says what is wrong, without a look at the database; nil when nothing is.
 func (c *Config) Check() error {
