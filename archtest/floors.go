@@ -36,11 +36,11 @@ func Rooms() []Room {
 	rooms := []Room{
 		{"", Root},
 		{"internal", Internal}, {"rules", Internal}, {"internal/tlsfile", Files}, {"internal/filestamp", Files}, {"internal/listen", Files},
-		{"weights/manifest", Internal},                                                                    // digests of files: signing, lineage and custody all speak of them
-		{"store/stream/batch", Internal},                                                                  // the encoding alone: pure, so that tools read it too
-		{"store/catalog/record", Internal},                                                                // the catalog's nouns, without its database: engines speak of them too
-		{"proof/ledger/tlog", Store},                                                                      // puts on disk what its parent only reads: they share the form of the log
-		{"store", Store}, {"store/texts", Shelf}, {"store/links", Shelf}, {"store/stream/fetch", Shelf}, {"traffic/gateway/pool", Store}, // as a store is: I/O for one noun, below the door that uses it
+		{"weights/manifest", Internal},                                                                                                                                                         // digests of files: signing, lineage and custody all speak of them
+		{"store/stream/batch", Internal},                                                                                                                                                       // the encoding alone: pure, so that tools read it too
+		{"store/catalog/record", Internal},                                                                                                                                                     // the catalog's nouns, without its database: engines speak of them too
+		{"proof/ledger/tlog", Store},                                                                                                                                                           // puts on disk what its parent only reads: they share the form of the log
+		{"store", Store}, {"store/texts", Shelf}, {"store/links", Shelf}, {"store/figures", Shelf}, {"store/retention", Shelf}, {"store/stream/fetch", Shelf}, {"traffic/gateway/pool", Store}, // as a store is: I/O for one noun, below the door that uses it
 		{"traffic/gateway/header", Store}, // beside it: net/http's own type
 		{"config", Config}, {"app", App}, {"app/serve", System}, {"cmd", Cmd}, {"archtest", Outside},
 	}

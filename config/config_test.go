@@ -24,6 +24,24 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// How long the catalog keeps what ended is a span; 0 and forever have no end, and what is not said is 400 days.
+func TestCatalogKeep(t *testing.T) {
+	for text, want := range map[string]string{"{}": "400d", "{keep: 90d}": "90d", "{keep: 36h}": "36h0m0s", "{keep: 0}": "forever", "{keep: forever}": "forever", "{keep: 1h}": ""} {
+		f, err := Parse([]byte("catalog: " + text))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		f.Catalog.Fill()
+		if err := f.Catalog.Check(); (err != nil) != (want == "") {
+			t.Errorf("%s: %v", text, err)
+		}
+		if got, _ := f.Catalog.Keep.MarshalText(); want != "" && string(got) != want {
+			t.Errorf("%s is %s, not %s", text, got, want)
+		}
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"unknown key":       {"gateway:\n  listn: a\n", `line 2: unknown key "listn" in gateway: did you mean "listen"?`},
@@ -43,9 +61,10 @@ func TestParseRefuses(t *testing.T) {
 		"list for a map":    {"budget: {plans: [a]}\n", "line 1: budget.plans: write `key: value` lines, not a list"},
 		"word for a bool":   {"archive: {off: perhaps}\n", "line 1: archive.off: write true or false"},
 		"span":              {"archive: {retention: {counts: often}}\n", "line 1: archive.retention.counts: want a span such as 90d"},
+		"catalog's span":    {"catalog: {keep: 400}\n", "line 1: catalog.keep: want a span such as 400d or 9600h, or forever"},
 		"interval":          {"stream:\n  sync: often\n", "line 2: stream.sync: write always, or an interval"},
 		"twice in a map":    {"budget:\n  plans:\n    a: {}\n    a: {}\n", "line 4: budget.plans.a stands on line 3 already"},
-		"what it knows":     {"catalog: {qqqqqqqqqqqqqqqqqqqq: 1}\n", "remove it, or write one of connections, password_file, url"},
+		"what it knows":     {"catalog: {qqqqqqqqqqqqqqqqqqqq: 1}\n", "remove it, or write one of connections, keep, password_file, url"},
 		"variable":          {"catalog:\n  url: ${DATABASE}\n", "line 2: catalog.url: variables of the environment are not filled in"},
 		"tab":               {"gateway:\n  listen: a\n\tadmin: {}\n", "line 3: it is indented with a tab: use spaces"},
 		"indentation":       {"gateway:\n  upstreams:\n    - url: a\n   listen: b\n", "line 4: it does not line up with the lines above"},

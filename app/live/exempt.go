@@ -2,8 +2,8 @@ package live
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -35,44 +35,46 @@ func (b *Board) allowed(ctx context.Context, now time.Time) (*exempt, error) {
 	return e, nil
 }
 
+// releases are the accounts that people let go, as they were read last. They belong to an Actor.
+type releases struct {
+	at     map[string]time.Time // when an account was let go last
+	from   time.Time            // what was let go since is known
+	looked time.Time            // when they were read last
+	whole  time.Time            // when they were last read from the start
+}
+
+const (
+	// lateRelease is how long before the last look a release may be dated that it did not see: clocks of processes differ, and
+	// what is written down first in the ledger is dated before that.
+	lateRelease = time.Hour
+	// wholeReleases is how often all are read again, so that a catalog that was put back is followed.
+	wholeReleases = time.Hour
+)
+
 // released adds accounts that a person let go since the given time: by undoing a decision of policy, or refusing to agree to it, or
-// after an appeal. Who undoes what a person decided puts back what was before it, and policy's measures were: they go on.
-func (e *exempt) released(ctx context.Context, since time.Time) error {
-	undone := map[string]*time.Time{} // when decisions of people were undone as a whole, by decision
-	q := catalog.VerdictQuery{State: []string{catalog.StateRevoked, catalog.StateRefused}}
-	q.Limit = 1000
-	for {
-		page, next, err := e.cat.ListVerdicts(ctx, q)
-		if err != nil {
-			return fmt.Errorf("read who was let go: %w", err)
-		}
-		for i := range page {
-			v := &page[i]
-			if v.State == catalog.StateRefused && !v.Automated {
-				continue
-			}
-			if v.RevokedAt == nil || !v.RevokedAt.After(since) || strings.HasPrefix(v.RevokedBy, policyActor) || e.accounts[v.Account] {
-				continue
-			}
-			if !v.Automated {
-				if _, ok := undone[v.Decision]; !ok {
-					d, err := e.cat.GetDecision(ctx, v.Decision)
-					if err != nil && !errors.Is(err, catalog.ErrNotFound) {
-						return fmt.Errorf("read a decision that was undone: %w", err)
-					}
-					undone[v.Decision] = d.UndoneAt
-				}
-				if at := undone[v.Decision]; at != nil && at.Equal(*v.RevokedAt) {
-					continue
-				}
-			}
-			e.accounts[v.Account] = true
-		}
-		if next == "" || len(page) > 0 && page[len(page)-1].Issued.Before(since.Add(-maxTime)) {
-			return nil
-		}
-		q.Cursor = next
+// after an appeal. Who undoes what a person decided puts back what was before it, and policy's measures were: they go on. Only what was
+// revoked since the last look is read, but for once an hour.
+func (a *Actor) released(ctx context.Context, e *exempt, now, since time.Time) error {
+	r := &a.free
+	after := r.looked.Add(-lateRelease)
+	if r.at == nil || since.Before(r.from) || now.Before(r.looked) || now.Sub(r.whole) >= wholeReleases {
+		r.at, r.from, r.whole, after = map[string]time.Time{}, since, now, since
 	}
+	fresh, err := e.cat.Released(ctx, after)
+	if err != nil {
+		r.at = nil
+		return fmt.Errorf("read who was let go: %w", err)
+	}
+	r.looked = now
+	maps.Copy(r.at, fresh)
+	for id, at := range r.at {
+		if at.After(since) {
+			e.accounts[id] = true
+		} else {
+			delete(r.at, id)
+		}
+	}
+	return nil
 }
 
 // account reports whether the account is left alone. One that cannot be looked up is: a false alarm is worse than a late one.

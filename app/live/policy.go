@@ -24,6 +24,7 @@ type Actor struct {
 	board    *Board
 	accounts map[string][]string // of standing decisions, sorted; by decision
 	odd      map[string]int      // accounts that no verdict can name, by campaign, as they were told last
+	free     releases            // whom people let go
 }
 
 // NewActor returns one that knows of no decision yet.
@@ -55,7 +56,7 @@ func (a *Actor) Again(ctx context.Context, r *palladium.Report) (Acted, error) {
 	rules := b.rules.Load()
 	free, err := b.allowed(ctx, now)
 	if err == nil {
-		err = free.released(ctx, now.Add(-rules.policy.Hold()))
+		err = a.released(ctx, free, now, now.Add(-rules.policy.Hold()))
 	}
 	if err != nil {
 		return out, err

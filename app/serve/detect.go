@@ -130,6 +130,7 @@ func (h *house) lead(ctx context.Context, found <-chan *palladium.Report) error 
 	defer stop()
 	work.Go(func() { h.det.Share(ctx, source{h.stream}) })
 	work.Go(func() { aside.Keep(ctx, h.stream, h.file.Stream.Cluster.Node, h.log) })
+	work.Go(func() { h.board.Forget(ctx, h.file.Catalog.Keep) })
 	return h.carryOut(ctx, found)
 }
 

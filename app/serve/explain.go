@@ -71,6 +71,7 @@ func (h *house) derive(trail *config.Trail) {
 		f.Check.Appeal = cmp.Or(f.Check.Appeal, at)
 	}
 	trail.Note(f, "where notices lead")
+	f.Catalog.Fill()
 	f.Taps.Fill()
 	f.Check.Fill()
 	trail.Note(f, "default")
@@ -113,7 +114,6 @@ func fillAll(f *config.File) (err error) {
 	f.Detector.Every = cmp.Or(f.Detector.Every, time.Hour)
 	f.Detector.SaveEvery = cmp.Or(f.Detector.SaveEvery, time.Minute)
 	f.Detector.MaxDelay = f.Detector.Late()
-	f.Catalog.Connections = cmp.Or(f.Catalog.Connections, 8)
 	f.API.Listen = cmp.Or(f.API.Listen, defaultAPI)
 	f.API.Review = cmp.Or(f.API.Review, 7*24*time.Hour)
 	f.API.Name = cmp.Or(f.API.Name, "Palladium")

@@ -222,9 +222,8 @@ func Fill(f *config.File, state string) {
 	if f.Stream.URL == "" && f.Stream.Dir == "" {
 		f.Stream.Dir = filepath.Join(state, "stream")
 	}
-	if f.Catalog.URL == "" {
-		f.Catalog.URL = "sqlite:" + filepath.Join(state, "catalog.db")
-	}
+	f.Catalog.URL = cmp.Or(f.Catalog.URL, "sqlite:"+filepath.Join(state, "catalog.db"))
+	f.Catalog.Fill()
 	f.Taps.Fill()
 	f.Check.Fill()
 	fillArchive(f, state)

@@ -181,10 +181,10 @@ func (a *Archive) currentAccounts(now time.Time) func(*account) bool {
 	last := map[string]account{}
 	return func(row *account) bool {
 		at := time.UnixMilli(row.Described)
-		if r.Accounts.over(at, now) {
+		if r.Accounts.Over(at, now) {
 			return false
 		}
-		if !exact.over(at, now) {
+		if !exact.Over(at, now) {
 			return true
 		}
 		known, ok := last[row.Account]
@@ -289,14 +289,14 @@ func (a *Archive) expire(ctx context.Context, s shelf, now time.Time) error {
 		return nil
 	}
 	end, r := time.Unix((hour+1)*3600, 0), a.config.Retention
-	if r.Counts.over(end, now) {
+	if r.Counts.Over(end, now) {
 		return a.discard(ctx, s.files)
 	}
 	keep := everything
-	if r.Connection.over(end, now) {
+	if r.Connection.Over(end, now) {
 		keep &^= connection
 	}
-	if r.Fingerprints.over(end, now) {
+	if r.Fingerprints.Over(end, now) {
 		keep &^= fingerprints
 	}
 	parts, over := cover(s.files)
@@ -333,7 +333,7 @@ func (a *Archive) expireAccounts(ctx context.Context, s shelf, now time.Time) er
 		if err != nil {
 			return err
 		}
-		if !a.config.Retention.Accounts.over(time.UnixMilli(oldest).Add(day), now) {
+		if !a.config.Retention.Accounts.Over(time.UnixMilli(oldest).Add(day), now) {
 			continue
 		}
 		into := p.file

@@ -3,9 +3,9 @@ package archive
 import (
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/palladium-guard/palladium/internal/span"
 )
 
 // Config is what the section `archive` says besides the place: how observations are kept, and for how long.
@@ -27,49 +27,12 @@ type Retention struct {
 }
 
 // Span is a length of time, such as 90d or 36h. Forever has no end.
-type Span time.Duration
+type Span = span.Span
 
 // Forever is the Span of what is never removed.
-const Forever Span = -1
+const Forever = span.Forever
 
 const day = 24 * time.Hour
-
-// UnmarshalText reads whole days such as 90d, what time.ParseDuration reads, or the word forever.
-func (s *Span) UnmarshalText(text []byte) error {
-	word := string(text)
-	if word == "forever" {
-		*s = Forever
-		return nil
-	}
-	if days, ok := strings.CutSuffix(word, "d"); ok {
-		if n, err := strconv.ParseUint(days, 10, 16); err == nil && n > 0 {
-			*s = Span(n) * Span(day)
-			return nil
-		}
-	} else if d, err := time.ParseDuration(word); err == nil && d > 0 {
-		*s = Span(d)
-		return nil
-	}
-	return errors.New("want a span such as 90d or 36h, or forever")
-}
-
-// String is what UnmarshalText reads.
-func (s Span) String() string {
-	switch d := time.Duration(s); {
-	case s == Forever:
-		return "forever"
-	case d%day == 0:
-		return strconv.Itoa(int(d/day)) + "d"
-	default:
-		return d.String()
-	}
-}
-
-// MarshalText is String.
-func (s Span) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// over reports whether what ended at a time is kept no longer.
-func (s Span) over(end, now time.Time) bool { return s != Forever && now.Sub(end) >= time.Duration(s) }
 
 // ErrConfig is wrapped by errors of what a Config says.
 var ErrConfig = errors.New("archive section refused")

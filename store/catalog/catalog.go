@@ -8,6 +8,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/palladium-guard/palladium/store"
+	"github.com/palladium-guard/palladium/store/retention"
 	"github.com/palladium-guard/palladium/store/texts"
 )
 
@@ -34,6 +36,13 @@ type Config struct {
 	URL          string `yaml:"url"`           // sqlite:PATH or a path for a file, postgres://… for PostgreSQL; empty: catalog.db in the state folder
 	PasswordFile string `yaml:"password_file"` // PostgreSQL: a file that holds the password, so that it need not stand in the URL
 	Connections  int    `yaml:"connections"`   // to PostgreSQL, and readers of SQLite; 0: 8
+	// Keep is how long decisions that ended are kept, with their verdicts; 400d unless it is said, forever for no end.
+	Keep retention.Keep `yaml:"keep"`
+}
+
+// Fill puts the defaults where nothing was said.
+func (c *Config) Fill() {
+	c.Connections, c.Keep = cmp.Or(c.Connections, 8), cmp.Or(c.Keep, retention.Default)
 }
 
 // Check says what is wrong, without a look at the database; nil when nothing is.
@@ -44,6 +53,8 @@ func (c *Config) Check() error {
 		return errors.New("catalog: url must be sqlite:FILE, or postgres://USER@HOST/DATABASE")
 	case c.Connections < 0:
 		return errors.New("catalog: connections must not be negative")
+	case c.Keep != 0 && c.Keep != retention.Forever && c.Keep < retention.Shortest:
+		return errors.New("catalog: keep must be a day at least, such as 400d, or forever")
 	}
 	return nil
 }
@@ -191,6 +202,23 @@ func (s *Store) Expire(ctx context.Context, now time.Time) (int, error) {
 		return s.bound(tx).Append(ctx, events...)
 	})
 	return int(ended), err
+}
+
+// Forget deletes decisions that ended before a time, each whole with its verdicts, notices, approval and decided appeals, but those
+// that something open or later still needs; with an event for each. Writers have their turns between its transactions. It returns
+// how many decisions and verdicts went. The version of verdicts stays, since none that was in force is among them.
+func (s *Store) Forget(ctx context.Context, before time.Time) (decisions, verdicts int64, err error) {
+	return retention.Pass(ctx, s.db, before, func(ctx context.Context, tx *store.DB, gone []retention.Gone) error {
+		events := make([]*Event, len(gone))
+		for i, g := range gone {
+			events[i] = &Event{At: time.Now().UTC(), Actor: "system", Kind: "decision.forgotten", Subject: "decision:" + g.ID, LedgerIndex: -1}
+			if g.Campaign != "" {
+				events[i].Refs = []string{"campaign:" + g.Campaign}
+			}
+			events[i].Data = fmt.Appendf(nil, `{"verdicts":%d}`, g.Verdicts)
+		}
+		return s.bound(tx).Append(ctx, events...)
+	})
 }
 
 // exec runs one statement in a transaction of its own.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -65,7 +66,7 @@ func conforms(t *testing.T, url string) {
 		test func(*testing.T, *catalog.Store)
 	}{
 		{"accounts", accounts}, {"campaigns", campaigns}, {"revisions", revisions}, {"transactions", transactions},
-		{"deliveries", deliveries}, {"writers", writers}, {"totals", totals}, {"concerns", concerns}, {"leaders", leaders},
+		{"deliveries", deliveries}, {"writers", writers}, {"totals", totals}, {"concerns", concerns}, {"leaders", leaders}, {"releases", releases}, {"forgets", forgets},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, s) })
 	}
@@ -352,3 +353,196 @@ func leaders(t *testing.T, s *catalog.Store) {
 		check(t, put(ctx, "led-5"))
 	}
 }
+
+// Who was let go is whom a person released, and nobody else: not whom policy withdrew from, nor who waited, nor whom the undoing of
+// a person's whole decision leaves to what was before it.
+func releases(t *testing.T, s *catalog.Store) {
+	ctx := context.Background()
+	undone := at(6)
+	for id, whole := range map[string]*time.Time{"rel-policy": nil, "rel-person": nil, "rel-whole": &undone} {
+		_, err := s.PutDecision(ctx, catalog.Decision{ID: id, Measure: palladium.MeasureObserve, Reason: "r", By: "u", At: at(1), Expires: at(9), State: catalog.StateEnforced, UndoneAt: whole})
+		check(t, err)
+	}
+	var list []catalog.Verdict
+	want := map[string]time.Time{}
+	for i, c := range []struct {
+		decision, state, by string
+		automated           bool
+		hour                int
+		free                bool
+	}{
+		{"rel-policy", catalog.StateRevoked, "ana", true, 6, true},
+		{"rel-policy", catalog.StateRefused, "ana", true, 6, true},
+		{"rel-policy", catalog.StateRevoked, "policy:7", true, 6, false},
+		{"rel-policy", catalog.StateRevoked, "ana", true, 5, false}, // not after
+		{"rel-policy", catalog.StateExpired, "", true, 0, false},
+		{"rel-policy", catalog.StateEnforced, "", true, 0, false},
+		{"rel-person", catalog.StateRevoked, "ana", false, 7, true},
+		{"rel-person", catalog.StateRefused, "ana", false, 6, false},
+		{"rel-whole", catalog.StateRevoked, "ana", false, 6, false},
+		{"rel-whole", catalog.StateRevoked, "ana", false, 7, true}, // alone, at another time
+		{"rel-gone", catalog.StateRevoked, "ana", false, 6, true},
+	} {
+		v := catalog.Verdict{State: c.state, Decision: c.decision, Automated: c.automated, RevokedBy: c.by, Verdict: palladium.Verdict{
+			ID: fmt.Sprint("rel-", i), Account: fmt.Sprint("rel-", i), Measure: palladium.MeasureObserve, Reason: "r", Issued: at(1), Expires: at(9)}}
+		if c.hour > 0 {
+			when := at(c.hour)
+			v.RevokedAt = &when
+		}
+		if list = append(list, v); c.free {
+			want[v.Account] = at(c.hour)
+		}
+	}
+	twice := list[0]
+	later := at(8)
+	twice.ID, twice.RevokedAt, want[twice.Account] = "rel-twice", &later, later
+	_, err := s.PutVerdicts(ctx, append(list, twice))
+	check(t, err)
+	got, err := s.Released(ctx, at(5))
+	check(t, err)
+	if !maps.Equal(got, want) {
+		t.Errorf("let go are %v, wanted %v", got, want)
+	}
+}
+
+// What ended long ago goes whole, with what hangs on it; what is in force, waits, is worked on or argued about, or ended since, stays
+// whole. Its history stays in either case, and what gateways have does not change.
+func forgets(t *testing.T, s *catalog.Store) {
+	ctx := context.Background()
+	before := at(0).AddDate(-1, 0, 0)
+	old, later := before.Add(-2*time.Hour), before.Add(time.Hour)
+	said := func(n int64) *palladium.Report {
+		return &palladium.Report{Campaigns: []palladium.Campaign{{ID: "fg-c", Stage: palladium.StageAct, Exchanges: n, Accounts: []palladium.Member{{ID: "fg-m", Membership: 1}}}}}
+	}
+	_, err := s.PutReport(ctx, said(1))
+	check(t, err)
+	put := func(id string, change func(d *catalog.Decision, list []catalog.Verdict)) {
+		t.Helper()
+		d := catalog.Decision{ID: id, Measure: palladium.MeasureObserve, Reason: "r", By: "u", At: old.Add(-time.Hour), Expires: old, State: catalog.StateExpired, Accounts: 3}
+		var list []catalog.Verdict
+		for i := range 3 {
+			v := catalog.Verdict{State: catalog.StateExpired, Decision: id, Verdict: palladium.Verdict{ID: fmt.Sprint(id, "-v", i), Account: fmt.Sprint(id, "-a", i),
+				Measure: palladium.MeasureObserve, Reason: "r", Issued: d.At, Expires: old, Appeal: fmt.Sprint(id, "-ref", i)}}
+			list = append(list, v)
+			check(t, s.AddNotices(ctx, []catalog.Notice{{ID: v.ID, Account: v.Account, Verdict: v.ID, Decision: id, At: d.At, AppealRef: v.Appeal}}))
+		}
+		if change != nil {
+			change(&d, list)
+		}
+		_, err := s.PutDecision(ctx, d)
+		check(t, err)
+		_, err = s.PutVerdicts(ctx, list)
+		check(t, err)
+		check(t, s.Append(ctx, &catalog.Event{At: d.At, Actor: "u", Kind: "decision.made", Subject: "decision:" + id, LedgerIndex: -1}))
+	}
+	approval := func(id, state string, decided *time.Time) {
+		_, err := s.PutApproval(ctx, catalog.Approval{ID: id, Kind: "decision", Subject: "decision:x", RequestedBy: "u", At: old, Expires: old, State: state, DecidedAt: decided})
+		check(t, err)
+	}
+	appeal := func(id, state string, decided *time.Time) {
+		_, err := s.PutAppeal(ctx, catalog.Appeal{ID: id, Ref: id + "-ref0", Account: id + "-a0", Decision: id, Verdict: id + "-v0", At: old, Due: old, State: state, DecidedAt: decided})
+		check(t, err)
+	}
+	goes := map[string]func(*catalog.Decision, []catalog.Verdict){
+		"fg-expired": nil,
+		"fg-revoked": func(d *catalog.Decision, list []catalog.Verdict) {
+			d.State, d.UndoneAt, list[0].State, list[0].RevokedAt = catalog.StateRevoked, &old, catalog.StateRevoked, &old
+		},
+		"fg-refused": func(d *catalog.Decision, list []catalog.Verdict) {
+			d.State, d.Approval = catalog.StateRefused, "fg-refused"
+			approval("fg-refused", catalog.StateRefused, &old)
+		},
+		"fg-upheld":   func(*catalog.Decision, []catalog.Verdict) { appeal("fg-upheld", catalog.AppealUpheld, &old) },
+		"fg-evidence": func(d *catalog.Decision, _ []catalog.Verdict) { d.Campaign = "fg-c" },
+	}
+	stays := map[string]func(*catalog.Decision, []catalog.Verdict){
+		"fg-enforced": func(d *catalog.Decision, list []catalog.Verdict) { d.State = catalog.StateEnforced },
+		"fg-shadow":   func(d *catalog.Decision, list []catalog.Verdict) { d.State = catalog.StateShadow },
+		"fg-pending":  func(d *catalog.Decision, list []catalog.Verdict) { d.State = catalog.StatePending },
+		"fg-later":    func(d *catalog.Decision, _ []catalog.Verdict) { d.Expires = later },
+		"fg-edge":     func(d *catalog.Decision, _ []catalog.Verdict) { d.Expires = before },
+		"fg-holds":    func(_ *catalog.Decision, list []catalog.Verdict) { list[2].State = catalog.StateEnforced },
+		"fg-longer":   func(_ *catalog.Decision, list []catalog.Verdict) { list[2].Expires = later },
+		"fg-released": func(_ *catalog.Decision, list []catalog.Verdict) { list[2].RevokedAt = &later },
+		"fg-undone":   func(d *catalog.Decision, _ []catalog.Verdict) { d.UndoneAt = &later },
+		"fg-asked": func(d *catalog.Decision, _ []catalog.Verdict) {
+			d.Approval = "fg-asked"
+			approval("fg-asked", catalog.ApprovalOpen, nil)
+		},
+		"fg-appealed":  func(*catalog.Decision, []catalog.Verdict) { appeal("fg-appealed", catalog.AppealOpen, nil) },
+		"fg-in-review": func(*catalog.Decision, []catalog.Verdict) { appeal("fg-in-review", catalog.AppealInReview, nil) },
+		"fg-decided":   func(*catalog.Decision, []catalog.Verdict) { appeal("fg-decided", catalog.AppealOverturned, &later) },
+		"fg-case": func(d *catalog.Decision, _ []catalog.Verdict) {
+			d.Campaign = "fg-elsewhere"
+			_, err := s.PutCase(ctx, catalog.Case{ID: "fg-case", Campaign: "fg-elsewhere", State: catalog.WorkOnHold, Opened: old})
+			check(t, err)
+		},
+		"fg-account": func(*catalog.Decision, []catalog.Verdict) {
+			_, err := s.PutCase(ctx, catalog.Case{ID: "fg-account", Account: "fg-account-a1", State: catalog.WorkNew, Opened: old})
+			check(t, err)
+		},
+	}
+	for _, all := range []map[string]func(*catalog.Decision, []catalog.Verdict){goes, stays} {
+		for id, change := range all {
+			put(id, change)
+		}
+	}
+	_, err = s.PutReport(ctx, said(2)) // what it said of fg-c when it was decided is kept for the decision alone
+	check(t, err)
+	if c, err := s.EvidenceAt(ctx, "fg-evidence"); err != nil || c.Exchanges != 1 {
+		t.Errorf("evidence %+v: %v", c, err)
+	}
+	version, err := s.VerdictVersion(ctx)
+	check(t, err)
+	decisions, verdicts, err := s.Forget(ctx, before)
+	if err != nil || decisions != int64(len(goes)) || verdicts != 3*decisions {
+		t.Errorf("%d decisions and %d verdicts went: %v", decisions, verdicts, err)
+	}
+	whole := func(id string, want int) {
+		t.Helper()
+		_, err := s.GetDecision(ctx, id)
+		if (err == nil) != (want == 1) {
+			t.Errorf("decision %s: %v", id, err)
+		}
+		n, err := s.CountVerdicts(ctx, catalog.VerdictQuery{Decision: id})
+		check(t, err)
+		told, err := s.CountNotices(ctx, catalog.NoticeQuery{Decision: id})
+		check(t, err)
+		if n != int64(3*want) || told != n {
+			t.Errorf("%s has %d verdicts and %d notices", id, n, told)
+		}
+		history, _, err := s.ListEvents(ctx, catalog.EventQuery{Subject: "decision:" + id})
+		if check(t, err); len(history) != 2-want || history[len(history)-1].Kind != "decision.made" || want == 0 && history[0].Kind != "decision.forgotten" {
+			t.Errorf("history of %s: %+v", id, history)
+		}
+	}
+	for id := range goes {
+		whole(id, 0)
+	}
+	for id := range stays {
+		whole(id, 1)
+	}
+	for what, err := range map[string]error{"approval": second(s.GetApproval(ctx, "fg-refused")), "appeal": second(s.GetAppeal(ctx, "fg-upheld"))} {
+		if !errors.Is(err, catalog.ErrNotFound) {
+			t.Errorf("the %s is still there: %v", what, err)
+		}
+	}
+	if now, err := s.VerdictVersion(ctx); err != nil || now != version {
+		t.Errorf("the version of verdicts went from %d to %d: %v", version, now, err)
+	}
+	if c, err := s.WholeCampaign(ctx, "fg-c"); err != nil || c.Exchanges != 2 {
+		t.Errorf("campaign %+v: %v", c, err)
+	}
+
+	led, err := s.Lead(ctx, "forgets")
+	check(t, err)
+	_, err = s.Lead(ctx, "forgets")
+	check(t, err)
+	put("fg-fenced", nil)
+	if n, _, err := s.Forget(led, before); !errors.Is(err, catalog.ErrFenced) || n != 0 {
+		t.Errorf("who leads no more deletes %d: %v", n, err)
+	}
+	whole("fg-fenced", 1)
+}
+
+func second[T any](_ T, err error) error { return err }

@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/palladium-guard/palladium"
 	"github.com/palladium-guard/palladium/store"
+	"github.com/palladium-guard/palladium/store/catalog/record"
 )
 
 // PutVerdicts stores verdicts by id in one transaction and raises the version. It gives the new version.
@@ -86,6 +86,29 @@ func (s *Store) RevokeVerdicts(ctx context.Context, r Revocation) ([]Verdict, er
 	return out, err
 }
 
+// released selects whom people let go since a time. Its terms are those of the index verdicts_by_release; grouped or ordered by
+// account it would be answered by reading all.
+const released = `SELECT v.account, v.revoked_at FROM verdicts v LEFT JOIN decisions d ON d.id = v.decision
+	WHERE v.revoked_at > ? AND substr(v.revoked_by, 1, 7) <> 'policy:' AND (v.automated = TRUE AND v.state IN ('revoked', 'refused')
+		OR v.state = 'revoked' AND (d.undone_at IS NULL OR d.undone_at <> v.revoked_at))`
+
+// Released gives the accounts that a person let go after since, with when it last was: by undoing a decision of policy, or
+// refusing to agree to it, or releasing them alone from anybody's. Where a person's own decision was undone as a whole nobody was
+// let go. It reads what was revoked since, however much there is from before.
+func (s *Store) Released(ctx context.Context, since time.Time) (map[string]time.Time, error) {
+	out := make(map[string]time.Time)
+	err := s.db.Each(ctx, released, []any{since.UnixMilli()}, func(rows *sql.Rows) error {
+		var account string
+		var at int64
+		err := rows.Scan(&account, &at)
+		if t := time.UnixMilli(at).UTC(); t.After(out[account]) {
+			out[account] = t
+		}
+		return err
+	})
+	return out, err
+}
+
 // VerdictsInForce gives the enforced and shadow verdicts that have not expired at now, those not yet issued among them, by
 // account and id, and the version that they belong to. Shadow is set for those in state shadow.
 func (s *Store) VerdictsInForce(ctx context.Context, now time.Time) (out []palladium.Verdict, version uint64, err error) {
@@ -106,7 +129,7 @@ func (s *Store) VerdictsInForce(ctx context.Context, now time.Time) (out []palla
 	return out, version, err
 }
 
-// VerdictVersion gives the version alone. It rises in the same transaction as any change of verdicts.
+// VerdictVersion gives the version alone. It rises in the same transaction as any change of verdicts but Forget's.
 func (s *Store) VerdictVersion(ctx context.Context) (uint64, error) {
 	n, err := s.db.Number(ctx, "verdicts")
 	return uint64(n), err
@@ -189,7 +212,7 @@ func (s *Store) CountInForce(ctx context.Context, campaigns []string, now time.T
 		if err := rows.Scan(&campaign, &measure, &state, &n); err != nil {
 			return err
 		}
-		out[campaign] = tally(out[campaign], palladium.Measure(measure), state, n)
+		out[campaign] = record.Tally(out[campaign], palladium.Measure(measure), state, n)
 		return nil
 	})
 	return out, err
@@ -266,24 +289,6 @@ func (s *Store) CountApprovals(ctx context.Context, states []string) (int64, err
 	var w store.Where
 	store.In(&w, "state", states)
 	return approvals().Count(ctx, s.db, w)
-}
-
-// tally adds n verdicts to the count of their measure, keeping the mildest measure first.
-func tally(all []InForce, m palladium.Measure, state string, n int64) []InForce {
-	i := slices.IndexFunc(all, func(c InForce) bool { return c.Measure == m })
-	if i < 0 {
-		order := palladium.Measures()
-		i, _ = slices.BinarySearchFunc(all, m, func(c InForce, m palladium.Measure) int {
-			return cmp.Compare(slices.Index(order, c.Measure), slices.Index(order, m))
-		})
-		all = slices.Insert(all, i, InForce{Measure: m})
-	}
-	if state == StateShadow {
-		all[i].Shadow += n
-	} else {
-		all[i].Enforced += n
-	}
-	return all
 }
 
 func shadowed(v Verdict, err error) (Verdict, error) {

@@ -1,7 +1,9 @@
 package record
 
 import (
+	"cmp"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/palladium-guard/palladium"
@@ -39,6 +41,24 @@ type InForce struct {
 	Measure  palladium.Measure `json:"measure"`
 	Enforced int64             `json:"enforced"`
 	Shadow   int64             `json:"shadow"`
+}
+
+// Tally adds n verdicts to the count of their measure, keeping the mildest measure first.
+func Tally(all []InForce, m palladium.Measure, state string, n int64) []InForce {
+	i := slices.IndexFunc(all, func(c InForce) bool { return c.Measure == m })
+	if i < 0 {
+		order := palladium.Measures()
+		i, _ = slices.BinarySearchFunc(all, m, func(c InForce, m palladium.Measure) int {
+			return cmp.Compare(slices.Index(order, c.Measure), slices.Index(order, m))
+		})
+		all = slices.Insert(all, i, InForce{Measure: m})
+	}
+	if state == StateShadow {
+		all[i].Shadow += n
+	} else {
+		all[i].Enforced += n
+	}
+	return all
 }
 
 // Terms say how a measure is applied, as in palladium.Verdict.
