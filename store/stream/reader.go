@@ -93,7 +93,6 @@ type reading struct {
 	memory *Memory
 	in     batch.Reader
 	final  bool // the error ends the reading
-	behind bool // the leader is asked, since the copy that was lacks what it has, or is silent
 }
 
 // stop makes err the end of the reading.
@@ -121,15 +120,12 @@ func (r *reading) run(ctx context.Context) error {
 	if err := r.check(ctx, str); err != nil {
 		return err
 	}
-	messages, err := fetch.Open(ctx, s.js, s.streamName(), uint64(r.at))
-	if err != nil {
-		return fmt.Errorf("begin to read: %w", err)
-	}
+	messages := fetch.Open(s.js, s.streamName(), uint64(r.at))
 	defer messages.Close()
 	for {
-		m, err := r.next(ctx, str, messages)
+		m, err := messages.Next(ctx)
 		if err != nil {
-			return err
+			return fmt.Errorf("read: %w", err)
 		}
 		if t, ok := r.to.(Timed); ok {
 			t.Stored(m.Time, m.Waiting)
@@ -137,39 +133,6 @@ func (r *reading) run(ctx context.Context) error {
 		if err := r.take(ctx, str, Position(m.Sequence), m.Data); err != nil {
 			return err
 		}
-	}
-}
-
-// quiet is for how long nothing may come before it is held against what the stream's leader says: the copy that answers may have
-// fallen behind.
-const quiet = 3 * time.Second
-
-// next waits for the next message.
-func (r *reading) next(ctx context.Context, str jetstream.Stream, messages *fetch.Reader) (fetch.Message, error) {
-	for {
-		if r.behind {
-			m, err := fetch.Leader(ctx, r.stream.js, r.stream.streamName(), uint64(r.at)+1)
-			if r.behind = !errors.Is(err, fetch.ErrNone); r.behind {
-				return m, err
-			}
-		}
-		wait, cancel := context.WithTimeout(ctx, quiet)
-		m, err := messages.Next(wait)
-		cancel()
-		if err == nil {
-			return m, nil
-		}
-		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
-			r.behind = errors.Is(err, fetch.ErrSilent)
-			return m, fmt.Errorf("read: %w", err)
-		}
-		ask, cancel := context.WithTimeout(ctx, quiet)
-		info, err := str.Info(ask)
-		cancel()
-		if err != nil {
-			continue // who reads needs no leader
-		}
-		r.behind = Position(info.State.LastSeq) > r.at && info.State.Msgs > 0
 	}
 }
 
@@ -225,13 +188,7 @@ func (r *reading) take(ctx context.Context, str jetstream.Stream, at Position, d
 		if first := Position(info.State.FirstSeq); first > r.at+1 {
 			return r.stop(fmt.Errorf("%w: the first is %d, after %d was asked for", ErrGap, first, r.at))
 		}
-		// What is missing within was deleted by hand, unless the leader has it.
-		if m, err := fetch.Leader(ctx, r.stream.js, r.stream.streamName(), uint64(r.at)+1); err != nil {
-			return err
-		} else if Position(m.Sequence) < at {
-			r.behind = true
-			return fmt.Errorf("read: the copy that was asked lacks %d, and the leader has it", m.Sequence)
-		}
+		// What is missing within was deleted by hand; nothing is lost by trimming.
 	}
 	h, err := r.in.Head(data)
 	switch {

@@ -159,7 +159,7 @@ func (w *watching) run(ctx context.Context) (err error) {
 	}
 	defer func() { _ = updates.Stop() }()
 	// Looked at now and then too, so that nothing can keep a table from being seen.
-	look := time.NewTicker(2 * time.Second)
+	look := time.NewTicker(5 * time.Second)
 	defer look.Stop()
 	for {
 		var h head

@@ -6,9 +6,9 @@ package aside
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -53,20 +53,23 @@ func Keep(ctx context.Context, of Servers, node string, log *slog.Logger) {
 func pass(ctx context.Context, js jetstream.JetStream, node, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*every)
 	defer cancel()
-	all := js.ListStreams(ctx)
-	for info := range all.Info() {
-		of := strings.TrimPrefix(info.Config.Name, "KV_")
-		if !strings.HasPrefix(of, name+"-") || info.Cluster == nil || info.Cluster.Leader != node {
+	for _, n := range []string{name + "-observations", name + "-snapshots", "KV_" + name + "-leases", "KV_" + name + "-tables", "KV_" + name + "-budgets"} {
+		s, err := js.Stream(ctx, n)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			continue
 		}
-		if to := follower(info.Cluster.Replicas); to != "" {
-			if err := give(ctx, js, info.Config.Name, to); err != nil {
+		if err != nil {
+			return fmt.Errorf("look at who leads %s: %w", n, err)
+		}
+		who := s.CachedInfo().Cluster
+		if who == nil || who.Leader != node {
+			continue
+		}
+		if to := follower(who.Replicas); to != "" {
+			if err := give(ctx, js, n, to); err != nil {
 				return err
 			}
 		}
-	}
-	if err := all.Err(); err != nil {
-		return fmt.Errorf("look at who leads: %w", err)
 	}
 	return nil
 }
