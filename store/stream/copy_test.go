@@ -19,6 +19,7 @@ import (
 // A copy of the stream that has fallen behind, or lacks something, is not believed: the leader is asked. Servers that give one message
 // to a request are read too.
 func TestCopyBehind(t *testing.T) {
+	t.Parallel()
 	s := open(t, Config{Dir: t.TempDir()})
 	p := s.Publisher("test")
 	for n := uint64(1); n <= 20; n++ {
@@ -117,6 +118,7 @@ func TestCopyBehind(t *testing.T) {
 
 // Servers that the address does not name are read from too, once the one that it names is gone.
 func TestLearnedServers(t *testing.T) {
+	t.Parallel()
 	var ports []int
 	for range 3 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -172,6 +174,7 @@ func TestLearnedServers(t *testing.T) {
 
 // A stream that comes back shorter under a reader, as from a backup, is told as a gap.
 func TestComesBackShorter(t *testing.T) {
+	t.Parallel()
 	s := open(t, Config{Dir: t.TempDir()})
 	p := s.Publisher("test")
 	for n := uint64(1); n <= 20; n++ {

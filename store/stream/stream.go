@@ -46,6 +46,8 @@ type Stream struct {
 	buckets    map[string]jetstream.KeyValue // those that are known to be there
 	limited    bool                          // the stream's limits are as configured; of Open, and then of tend
 
+	whole bool // all was there once; tend's
+
 	state      atomic.Pointer[state]
 	unread     batch.Unread // batches that could not be read
 	duplicates atomic.Int64 // batches that came twice
@@ -330,9 +332,15 @@ func (s *Stream) look() error {
 	if !s.conn.IsConnected() {
 		return errors.New("not connected to its servers")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	wait := 5 * time.Second
+	if !s.whole {
+		wait = time.Second // servers leave unanswered who asks for what they make for another at that moment
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
-	return s.arrange(ctx)
+	err := s.arrange(ctx)
+	s.whole = s.whole || err == nil
+	return err
 }
 
 // arrange makes all that is missing on the servers, before somebody waits for it, and notes how the stream is.
