@@ -157,6 +157,9 @@ func (k *killing) took(t *testing.T, args ...string) time.Duration {
 
 // A backup that is killed leaves no file, or the one that was there, or a whole one.
 func TestKilledBackups(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills processes, a minute and more under the race detector; make test does")
+	}
 	(&killing{}).each(t, func(t *testing.T, k *killing) {
 		k.some(t, "first")
 		k.run(t, 0, "catalog", "backup", filepath.Join(k.dir, "first"))
@@ -211,6 +214,9 @@ func TestKilledBackups(t *testing.T) {
 
 // A restore that is killed leaves the catalog as it was, or as the file has it.
 func TestKilledRestores(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills processes, a minute and more under the race detector; make test does")
+	}
 	(&killing{}).each(t, func(t *testing.T, k *killing) {
 		var files, want [2]string
 		for i, seed := range []string{"first", "second"} { // the second holds both

@@ -211,6 +211,9 @@ func kills(t *testing.T, most int) int {
 // A process that writes and merges is killed at random moments, and the next one goes on: what is there at the end is what was given,
 // once, in order; and at each moment, what the first messages brought.
 func TestKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills processes, a minute and more under the race detector; make test does")
+	}
 	t.Run("folder", func(t *testing.T) {
 		dir := t.TempDir()
 		killed(t, place.Folder(dir), kills(t, 12), "PALLADIUM_TEST_ARCHIVE="+dir)
