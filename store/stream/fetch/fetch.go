@@ -82,6 +82,9 @@ func (r *Reader) Next(ctx context.Context) (Message, error) {
 			if err == nil {
 				return r.hand(l), nil
 			}
+			if err := r.look(ctx); err != nil { // what is held may be of a stream that is gone
+				return Message{}, err
+			}
 			if err := sleep(ctx, again); err != nil {
 				return Message{}, err
 			}
